@@ -1,0 +1,54 @@
+// Kittiwake as a benchmark runs it: the real command with a configuration of its own, everything at its default but the ports.
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { PROXY_CORE, startProgram, type Program } from "./measure.ts";
+
+const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+
+export interface BenchNode extends Program {
+  readonly httpPort: number;
+  readonly adminUrl: string;
+  readonly dir: string;
+}
+
+/** @param apps `fly.toml` texts by name; @param files further files of the configuration's directory */
+export async function startKittiwake(apps: Record<string, string>, files: Record<string, string> = {}, workers = 1): Promise<BenchNode> {
+  const dir = mkdtempSync(join(tmpdir(), "kittiwake-bench-"));
+  const config = [
+    'region = "ams"',
+    `workers = ${workers}`,
+    'domain = "localhost"',
+    'apps = ["apps/*.toml"]',
+    "[edge]",
+    'bind = ["127.0.0.1"]',
+    "ports = { 80 = 0, 443 = 0 }",
+    "[admin]",
+    'listen = "127.0.0.1:0"',
+    "[log]",
+    'file = "node.log"',
+    'access = "off"',
+  ];
+  write(join(dir, "kittiwake.toml"), config.join("\n"));
+  for (const [name, text] of Object.entries(apps)) write(join(dir, "apps", `${name}.toml`), text);
+  for (const [path, text] of Object.entries(files)) write(join(dir, path), text);
+  const program = await startProgram(PROXY_CORE, [MAIN, "run", "--config", join(dir, "kittiwake.toml")], /^ready /);
+  const [, httpPort, adminPort] = /http=127\.0\.0\.1:(\d+).*admin=127\.0\.0\.1:(\d+)/.exec(program.ready) ?? [];
+  return {
+    ...program,
+    dir,
+    httpPort: Number(httpPort),
+    adminUrl: `http://127.0.0.1:${adminPort}`,
+    [Symbol.asyncDispose]: async () => {
+      await program[Symbol.asyncDispose]();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+}

@@ -1,0 +1,111 @@
+// How the CLI asks a running node: the admin API as typed calls. An error of the node comes back as the same ProxyError that it was there.
+
+import { Agent, request } from "undici";
+
+import { ERRORS, type ErrorCode, ProxyError } from "../core/errors.ts";
+import type { Explanation } from "../routing/explain.ts";
+import type { NodeStatus, ReloadResult } from "./control.ts";
+import type { AppObject, MachineObject } from "./machine-object.ts";
+import type { SnakeCased } from "./snake-case.ts";
+
+export interface AdminClientOptions {
+  /** Such as `http://127.0.0.1:4280`. */
+  readonly url: string;
+  readonly token: string | null;
+}
+
+export type MachineAction = "start" | "stop" | "suspend";
+
+/** Loopback answers at once; a node elsewhere is given the time of a few lost packets. */
+const CONNECT_TIMEOUT_MS = 5000;
+/** Waking a machine may take its whole wake_timeout. */
+const ANSWER_TIMEOUT_MS = 15 * 60_000;
+
+/**
+ * Every call throws `connect_failed` when no node answers, `bad_response` when what answers is no node, and what the node answered
+ * otherwise.
+ */
+export class AdminClient implements AsyncDisposable {
+  readonly url: string;
+  readonly #token: string | null;
+  readonly #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT_MS }, headersTimeout: ANSWER_TIMEOUT_MS });
+
+  constructor({ url, token }: AdminClientOptions) {
+    this.url = url.replace(/\/+$/, "");
+    this.#token = token;
+  }
+
+  async status(): Promise<SnakeCased<NodeStatus>> {
+    return await this.#call("GET", "/status");
+  }
+
+  /** A configuration that the node refused is a result like any other. */
+  async reload(): Promise<SnakeCased<ReloadResult>> {
+    return await this.#call("POST", "/reload", isReloadResult);
+  }
+
+  /** @param region null: that of the node */
+  async explain(url: string, region: string | null): Promise<SnakeCased<Explanation>> {
+    const query = new URLSearchParams(region === null ? { url } : { url, region });
+    return await this.#call("GET", `/explain?${query}`);
+  }
+
+  async apps(): Promise<readonly AppObject[]> {
+    const { apps } = await this.#call<{ readonly apps: readonly AppObject[] }>("GET", "/v1/apps");
+    return apps;
+  }
+
+  async machines(app: string): Promise<readonly MachineObject[]> {
+    return await this.#call("GET", `/v1/apps/${encodeURIComponent(app)}/machines`);
+  }
+
+  /** @param machine id or name */
+  async machine(app: string, machine: string): Promise<MachineObject> {
+    return await this.#call("GET", machinePath(app, machine));
+  }
+
+  /** Resolves when it is done. */
+  async act(action: MachineAction, app: string, machine: string): Promise<void> {
+    await this.#call("POST", `${machinePath(app, machine)}/${action}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.close();
+  }
+
+  async #call<Result>(method: "GET" | "POST", path: string, isResult: (body: object) => boolean = () => false): Promise<Result> {
+    const { status, body } = await this.#send(method, path);
+    if (status < 300 || isResult(body)) return body as Result;
+    const { error, code } = body as { readonly error?: unknown; readonly code?: unknown };
+    if (typeof error !== "string") throw this.#notANode(status);
+    throw new ProxyError(isErrorCode(code) ? code : "internal", error);
+  }
+
+  async #send(method: "GET" | "POST", path: string): Promise<{ readonly status: number; readonly body: object }> {
+    const headers = this.#token === null ? {} : { authorization: `Bearer ${this.#token}` };
+    const response = await request(this.url + path, { method, headers, dispatcher: this.#agent }).catch((cause: unknown) => {
+      throw new ProxyError("connect_failed", `no node answers at ${this.url}; is \`kittiwake run\` active?`, { cause });
+    });
+    const body = await response.body.json().catch((cause: unknown) => {
+      throw this.#notANode(response.statusCode, cause);
+    });
+    if (typeof body !== "object" || body === null) throw this.#notANode(response.statusCode);
+    return { status: response.statusCode, body };
+  }
+
+  #notANode(status: number, cause?: unknown): ProxyError {
+    return new ProxyError("bad_response", `what answers at ${this.url} with status ${status} is not a Kittiwake node`, { cause });
+  }
+}
+
+function machinePath(app: string, machine: string): string {
+  return `/v1/apps/${encodeURIComponent(app)}/machines/${encodeURIComponent(machine)}`;
+}
+
+function isReloadResult(body: object): boolean {
+  return "applied" in body;
+}
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === "string" && Object.hasOwn(ERRORS, code);
+}

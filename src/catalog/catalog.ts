@@ -1,0 +1,154 @@
+// What the node knows of its apps and their machines, on the main thread: apps come from the configuration, records from the hosts. Every
+// change that matters to a worker becomes a new immutable entry of the app.
+
+import type { App, Service } from "../core/app.ts";
+import type { MachineRecord } from "../core/machine.ts";
+import type { AppEntry, MachineEntry, ServiceEntry } from "./entry.ts";
+import type { LoadTable } from "./load-table.ts";
+import { Slots } from "./slots.ts";
+
+export interface CatalogOptions {
+  readonly load: LoadTable;
+  /** Round trip from this edge to a region, in milliseconds. */
+  readonly rttMs: (region: string) => number;
+  readonly onEntry: (entry: AppEntry) => void;
+  readonly onRemoved: (app: string) => void;
+  /** The load table has no slot left, so the machine gets no traffic. */
+  readonly onFull: (machine: MachineRecord) => void;
+  /** Milliseconds of a clock that does not jump. */
+  readonly now: () => number;
+}
+
+interface Known {
+  readonly app: App;
+  readonly records: Map<string, MachineRecord>;
+  entry: AppEntry;
+  /** The entry as text, to tell whether anything has changed. */
+  text: string;
+}
+
+export class Catalog {
+  readonly #options: CatalogOptions;
+  readonly #slots: Slots;
+  readonly #apps = new Map<string, Known>();
+  /** By machine id: its slots, one for each service. */
+  readonly #machineSlots = new Map<string, Set<number>>();
+
+  constructor(options: CatalogOptions) {
+    this.#options = options;
+    this.#slots = new Slots(options.load, options.now);
+  }
+
+  get apps(): App[] {
+    return [...this.#apps.values()].map(({ app }) => app);
+  }
+
+  app(name: string): App | undefined {
+    return this.#apps.get(name)?.app;
+  }
+
+  get entries(): AppEntry[] {
+    return [...this.#apps.values()].map(({ entry }) => entry);
+  }
+
+  setApp(app: App): void {
+    const records = this.#apps.get(app.name)?.records ?? new Map<string, MachineRecord>();
+    const entry = this.#build(app, records);
+    this.#apps.set(app.name, { app, records, entry, text: JSON.stringify(entry) });
+    this.#options.onEntry(entry);
+  }
+
+  removeApp(name: string): void {
+    const known = this.#apps.get(name);
+    if (known === undefined) return;
+    this.#apps.delete(name);
+    for (const record of known.records.values()) this.#retire(known.app, record.id);
+    for (const service of known.app.services) this.#slots.retire(waitKey(known.app, service));
+    this.#options.onRemoved(name);
+  }
+
+  setMachine(record: MachineRecord): void {
+    const known = this.#apps.get(record.app);
+    if (known === undefined) return;
+    known.records.set(record.id, record);
+    this.#publish(known);
+  }
+
+  removeMachine(app: string, id: string): void {
+    const known = this.#apps.get(app);
+    if (known === undefined || !known.records.delete(id)) return;
+    this.#publish(known);
+    this.#retire(known.app, id);
+  }
+
+  /** Distances have changed: rank everything anew. */
+  refresh(): void {
+    for (const known of this.#apps.values()) this.#publish(known);
+  }
+
+  /** Slots of a machine in the load table, one for each of its services. */
+  slotsOf(machineId: string): Iterable<number> {
+    return this.#machineSlots.get(machineId) ?? [];
+  }
+
+  #publish(known: Known): void {
+    const entry = this.#build(known.app, known.records);
+    const text = JSON.stringify(entry);
+    if (text === known.text) return;
+    known.entry = entry;
+    known.text = text;
+    this.#options.onEntry(entry);
+  }
+
+  #build(app: App, records: ReadonlyMap<string, MachineRecord>): AppEntry {
+    const { name, hostnames, wakeTimeoutMs } = app;
+    return { name, hostnames, wakeTimeoutMs, services: app.services.map((service) => this.#service(app, service, records)) };
+  }
+
+  #service(app: App, service: Service, records: ReadonlyMap<string, MachineRecord>): ServiceEntry {
+    const machines: MachineEntry[] = [];
+    for (const record of records.values()) {
+      if (!service.groups.includes(record.group)) continue;
+      const slot = this.#slots.assign(machineKey(app, service, record.id));
+      if (slot === null) {
+        this.#options.onFull(record);
+        continue;
+      }
+      this.#remember(record.id, slot);
+      const { id, region, state, health, cordoned } = record;
+      const address = record.addresses[service.internalPort] ?? null;
+      machines.push({ id, name: record.name, region, address, slot, rttMs: this.#options.rttMs(region), state, health, cordoned });
+    }
+    return {
+      app: app.name,
+      key: service.key,
+      internalPort: service.internalPort,
+      ports: service.ports,
+      autoStart: service.autoStart,
+      softLimit: service.concurrency.softLimit,
+      hardLimit: service.concurrency.hardLimit,
+      reusesConnections: service.concurrency.type === "requests",
+      waitSlot: this.#slots.assign(waitKey(app, service)) ?? 0,
+      machines,
+    };
+  }
+
+  #remember(machineId: string, slot: number): void {
+    let slots = this.#machineSlots.get(machineId);
+    if (slots === undefined) this.#machineSlots.set(machineId, (slots = new Set()));
+    slots.add(slot);
+  }
+
+  #retire(app: App, machineId: string): void {
+    for (const service of app.services) this.#slots.retire(machineKey(app, service, machineId));
+    this.#machineSlots.delete(machineId);
+  }
+}
+
+function machineKey(app: App, service: Service, machineId: string): string {
+  return `${app.name}/${service.key}/${machineId}`;
+}
+
+function waitKey(app: App, service: Service): string {
+  return `${app.name}/${service.key}`;
+}

@@ -1,0 +1,43 @@
+// What a worker knows of an app: the immutable entry that the main thread sends whenever the app or one of its machines changes.
+
+import type { Address, ServicePort } from "../core/app.ts";
+import type { Health, MachineState } from "../core/machine.ts";
+
+export interface AppEntry {
+  readonly name: string;
+  readonly hostnames: readonly string[];
+  readonly services: readonly ServiceEntry[];
+  /** How long a request may be held. */
+  readonly wakeTimeoutMs: number;
+}
+
+export interface ServiceEntry {
+  readonly app: string;
+  readonly key: string;
+  readonly internalPort: number;
+  readonly ports: readonly ServicePort[];
+  readonly autoStart: boolean;
+  readonly softLimit: number;
+  /** null: unlimited. */
+  readonly hardLimit: number | null;
+  /** Upstream connections rest in a pool only with `type = "requests"`; reference section 1.5. */
+  readonly reusesConnections: boolean;
+  /** Slot in the load table on which requests wait that found every machine at its hard limit. */
+  readonly waitSlot: number;
+  readonly machines: readonly MachineEntry[];
+}
+
+export interface MachineEntry {
+  readonly id: string;
+  readonly name: string;
+  readonly region: string;
+  /** null while it has never started. */
+  readonly address: Address | null;
+  /** Slot in the load table for this machine and service. */
+  readonly slot: number;
+  /** Round trip from this edge, in milliseconds. */
+  readonly rttMs: number;
+  readonly state: MachineState;
+  readonly health: Health;
+  readonly cordoned: boolean;
+}

@@ -1,0 +1,192 @@
+// The certificates of a node, on the main thread: obtained on first use, kept in memory, renewed before they end. Workers ask it once
+// a name and are told of every renewal. Between "valid" and "gone" a certificate goes through
+//
+//     issued ──► due (2/3 of its life, and up to 1/10 later) ──► renewed
+//                 │ issuer fails: again after a back-off, the old one serves on
+//                 └──► last minute: no longer handed out
+
+import { LRUCache } from "lru-cache";
+import type { Logger } from "pino";
+
+import { backoffMs, type BackoffOptions } from "../core/backoff.ts";
+import type { Component } from "../core/component.ts";
+import { ProxyError } from "../core/errors.ts";
+import { SingleFlight } from "../core/single-flight.ts";
+import { logFailure } from "../telemetry/log.ts";
+import { canonicalServerName } from "./server-name.ts";
+import type { IssuedCertificate, Issuer } from "./issuer.ts";
+
+export interface CertificatesOptions {
+  readonly issuer: Issuer;
+  /** Does an app declare this canonical name? Others are never ordered. */
+  isDeclared(hostname: string): boolean;
+  /** A certificate took the place of an earlier one, which the workers may hold. */
+  onRenewed(hostname: string, certificate: IssuedCertificate): void;
+  readonly log: Logger;
+  /** How many names are kept, least recently asked for out first. */
+  readonly max?: number;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  readonly random?: () => number;
+  readonly startTimer?: StartTimer;
+}
+
+/** Calls back once, after `ms`; what it returns cancels that. */
+export type StartTimer = (callback: () => void, ms: number) => () => void;
+
+interface Held {
+  /** null: the first attempt failed. */
+  readonly certificate: IssuedCertificate | null;
+  /** When to ask the issuer again: the renewal, or after a failure the end of the back-off. */
+  readonly dueMs: number;
+  /** Failures since the last success, and the last of them. */
+  readonly failures: number;
+  readonly failure: unknown;
+}
+
+const DEFAULT_MAX = 10_000;
+const MINUTE_MS = 60_000;
+/** A certificate this close to its end may be too old once it reaches the client. */
+const LAST_MINUTE_MS = MINUTE_MS;
+const RENEW_AFTER = 2 / 3;
+const RENEW_JITTER = 1 / 10;
+const BACKOFF: BackoffOptions = { minMs: MINUTE_MS, maxMs: 60 * MINUTE_MS };
+/** Renewals under way at once: enough that one slow order does not hold up the others, too few to look like an attack. */
+const RENEWALS_AT_ONCE = 4;
+/** The wall clock is looked at this often at least: timers stand still while a machine sleeps, and end at 24 days. */
+const LONGEST_TIMER_MS = 24 * 60 * MINUTE_MS;
+
+export class Certificates implements Component {
+  readonly name = "certificates";
+  readonly #options: CertificatesOptions;
+  readonly #now: () => number;
+  readonly #random: () => number;
+  readonly #startTimer: StartTimer;
+  readonly #held: LRUCache<string, Held>;
+  readonly #orders = new SingleFlight<IssuedCertificate>();
+  #orderSignal = new AbortController();
+  /** Set while `run` waits: moves its waking to an earlier time. */
+  #wakeBy: ((dueMs: number) => void) | null = null;
+
+  constructor(options: CertificatesOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#random = options.random ?? Math.random;
+    this.#startTimer = options.startTimer ?? startTimer;
+    this.#held = new LRUCache({ max: options.max ?? DEFAULT_MAX });
+  }
+
+  /**
+   * A certificate for a declared name that is valid for a minute at least; however many ask, one is ordered. Throws
+   * `tls_unknown_name`, or what the issuer threw, repeated without asking it again until its back-off is over.
+   */
+  async get(hostname: string): Promise<IssuedCertificate> {
+    const name = canonicalServerName(hostname);
+    if (name === null || !this.#options.isDeclared(name)) {
+      throw new ProxyError("tls_unknown_name", `no app declares ${JSON.stringify(hostname)}, so there is no certificate for it`);
+    }
+    const held = this.#held.get(name);
+    if (held === undefined) return this.#order(name);
+    if (held.certificate !== null && this.#isUsable(held.certificate)) return held.certificate;
+    if (held.failures > 0 && this.#now() < held.dueMs) throw held.failure;
+    return this.#order(name);
+  }
+
+  /** Renews what is due until `signal` aborts. Orders under way are given up then. */
+  async run(signal: AbortSignal): Promise<void> {
+    if (this.#orderSignal.signal.aborted) this.#orderSignal = new AbortController();
+    try {
+      while (!signal.aborted) {
+        await this.#untilDue(signal);
+        const due = this.#dueNames().values();
+        const lanes = Array.from({ length: RENEWALS_AT_ONCE }, () => this.#renewEach(due, signal));
+        await Promise.all(lanes);
+      }
+    } finally {
+      this.#orderSignal.abort();
+    }
+  }
+
+  #isUsable(certificate: IssuedCertificate): boolean {
+    return certificate.notAfter.getTime() - this.#now() > LAST_MINUTE_MS;
+  }
+
+  #order(hostname: string): Promise<IssuedCertificate> {
+    return this.#orders.run(hostname, async () => {
+      const earlier = this.#held.peek(hostname);
+      const certificate = await this.#issue(hostname, earlier);
+      this.#hold(hostname, { certificate, dueMs: this.#renewalOf(certificate), failures: 0, failure: null });
+      const isRenewal = earlier !== undefined && earlier.certificate !== null;
+      this.#options.log.info({ hostname, notAfter: certificate.notAfter }, isRenewal ? "renewed a certificate" : "obtained a certificate");
+      if (isRenewal) this.#options.onRenewed(hostname, certificate);
+      return certificate;
+    });
+  }
+
+  async #issue(hostname: string, earlier: Held | undefined): Promise<IssuedCertificate> {
+    const { signal } = this.#orderSignal;
+    try {
+      return await this.#options.issuer.issue(hostname, signal);
+    } catch (failure) {
+      if (signal.aborted) throw failure;
+      const failures = (earlier?.failures ?? 0) + 1;
+      const dueMs = this.#now() + backoffMs(failures, BACKOFF, this.#random());
+      this.#hold(hostname, { certificate: earlier?.certificate ?? null, dueMs, failures, failure });
+      logFailure(this.#options.log, failure, { hostname, failures, retryAt: new Date(dueMs) });
+      throw failure;
+    }
+  }
+
+  #renewalOf({ notBefore, notAfter }: IssuedCertificate): number {
+    const lifetimeMs = notAfter.getTime() - notBefore.getTime();
+    const dueMs = notBefore.getTime() + lifetimeMs * (RENEW_AFTER + RENEW_JITTER * this.#random());
+    // An issuer whose certificates are due at once must not be asked without a pause.
+    return Math.max(dueMs, this.#now() + MINUTE_MS);
+  }
+
+  #hold(hostname: string, held: Held): void {
+    this.#held.set(hostname, held);
+    this.#wakeBy?.(held.dueMs);
+  }
+
+  #untilDue(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      let wakeMs = Infinity;
+      let cancel = (): void => {};
+      const end = (): void => {
+        cancel();
+        signal.removeEventListener("abort", end);
+        this.#wakeBy = null;
+        resolve();
+      };
+      this.#wakeBy = (dueMs) => {
+        if (dueMs >= wakeMs) return;
+        wakeMs = dueMs;
+        cancel();
+        cancel = this.#startTimer(end, Math.min(Math.max(dueMs - this.#now(), 0), LONGEST_TIMER_MS));
+      };
+      signal.addEventListener("abort", end);
+      for (const { dueMs } of this.#held.values()) this.#wakeBy(dueMs);
+      if (signal.aborted) end();
+    });
+  }
+
+  #dueNames(): string[] {
+    const nowMs = this.#now();
+    return [...this.#held.entries()].filter(([, { dueMs }]) => dueMs <= nowMs).map(([hostname]) => hostname);
+  }
+
+  async #renewEach(hostnames: Iterable<string>, signal: AbortSignal): Promise<void> {
+    for (const hostname of hostnames) {
+      if (signal.aborted) return;
+      if (!this.#options.isDeclared(hostname)) this.#held.delete(hostname);
+      // A failure is logged and remembered where it happens; here it means no more than "later".
+      else await this.#order(hostname).catch(() => {});
+    }
+  }
+}
+
+function startTimer(callback: () => void, ms: number): () => void {
+  const timer = setTimeout(callback, ms);
+  return () => clearTimeout(timer);
+}

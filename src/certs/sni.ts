@@ -1,0 +1,98 @@
+// Answers a TLS handshake with the certificate of the name that the client asks for (RFC 6066, section 3). Runs in the workers, once a
+// full handshake: a cached name is answered at once, without a promise; a declared one that is new is fetched from the main thread.
+
+import { createSecureContext, type SecureContext } from "node:tls";
+
+import { LRUCache } from "lru-cache";
+
+import { ProxyError } from "../core/errors.ts";
+import { SingleFlight } from "../core/single-flight.ts";
+import { canonicalServerName } from "./server-name.ts";
+import type { IssuedCertificate } from "./issuer.ts";
+import { tlsOptions } from "./tls-options.ts";
+
+export interface SniOptions {
+  /** Does an app declare this canonical name? */
+  isDeclared(hostname: string): boolean;
+  /** Asks the main thread. Must settle: handshakes wait for it, as long as the listener's handshake timeout allows. */
+  fetch(hostname: string): Promise<IssuedCertificate>;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  /** How many names are kept, least recently used out first. */
+  readonly max?: number;
+}
+
+/** For the `SNICallback` option of a TLS server. */
+export interface SniCallback {
+  /** Fails with `tls_unknown_name` or `certificate_unavailable`; Node then closes the connection without an answer. */
+  (servername: string, done: (error: Error | null, context?: SecureContext) => void): void;
+  /** Takes the place of what was known for the name; later handshakes get it, open connections are not touched. */
+  set(hostname: string, certificate: IssuedCertificate): void;
+}
+
+interface Known {
+  readonly context: SecureContext;
+  readonly notAfterMs: number;
+}
+
+const DEFAULT_MAX = 10_000;
+
+export function createSniCallback({ isDeclared, fetch, now = Date.now, max = DEFAULT_MAX }: SniOptions): SniCallback {
+  const known = new LRUCache<string, Known>({ max });
+  const fetches = new SingleFlight<SecureContext>();
+
+  const lookup = (hostname: string): SecureContext | null => {
+    const entry = known.get(hostname);
+    if (entry === undefined) return null;
+    if (entry.notAfterMs > now() && isDeclared(hostname)) return entry.context;
+    known.delete(hostname);
+    return null;
+  };
+
+  const set = (hostname: string, certificate: IssuedCertificate): SecureContext => {
+    const context = contextOf(certificate);
+    known.set(hostname, { context, notAfterMs: certificate.notAfter.getTime() });
+    return context;
+  };
+
+  const fetchOnce = (hostname: string): Promise<SecureContext> =>
+    fetches.run(hostname, async () => {
+      const certificate = await fetch(hostname);
+      // A renewal may have come in while the fetch was under way.
+      return lookup(hostname) ?? set(hostname, certificate);
+    });
+
+  const callback: (...parameters: Parameters<SniCallback>) => void = (servername, done) => {
+    // Nearly all clients send the canonical spelling, so that one is tried before any work is done on it.
+    const cached = lookup(servername);
+    if (cached !== null) return done(null, cached);
+    const hostname = canonicalServerName(servername);
+    if (hostname === null || !isDeclared(hostname)) {
+      return done(new ProxyError("tls_unknown_name", `no app declares ${JSON.stringify(servername.slice(0, 255))}`));
+    }
+    const context = lookup(hostname);
+    if (context !== null) return done(null, context);
+    fetchOnce(hostname).then(
+      (fetched) => done(null, fetched),
+      (cause: unknown) => done(translate(hostname, cause)),
+    );
+  };
+
+  return Object.assign(callback, { set: (hostname: string, certificate: IssuedCertificate) => void set(hostname, certificate) });
+}
+
+function contextOf({ hostname, certificatePem, privateKeyPem }: IssuedCertificate): SecureContext {
+  try {
+    return createSecureContext({ ...tlsOptions(), cert: certificatePem, key: privateKeyPem });
+  } catch (cause) {
+    throw new ProxyError("certificate_unavailable", `the certificate for "${hostname}" cannot be used: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+function translate(hostname: string, cause: unknown): ProxyError {
+  if (cause instanceof ProxyError) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new ProxyError("certificate_unavailable", `no certificate could be had for "${hostname}": ${reason}`, { cause });
+}

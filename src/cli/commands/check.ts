@@ -1,0 +1,41 @@
+// `kittiwake check`: reads the whole configuration and prints every problem, warning and key that is understood but not yet in force.
+
+import { relative } from "node:path";
+
+import { loadConfig } from "../../config/load.ts";
+import { formatProblem, type Problem, type Severity } from "../../config/problems.ts";
+import { configPath, type GlobalOptions } from "../config-source.ts";
+import { EXIT, type ExitCode } from "../exit-codes.ts";
+
+export function check(options: GlobalOptions): ExitCode {
+  const path = configPath(options);
+  const loaded = loadConfig(path);
+  const { problems, files, usable } = loaded;
+  const apps = loaded.usable ? loaded.apps.map(({ name, machines }) => ({ name, machines: machines.length })) : [];
+  if (options.json === true) console.log(JSON.stringify({ valid: usable, files, apps, problems }, null, 2));
+  else {
+    for (const problem of problems) console.log(describeProblem(problem));
+    const machines = apps.reduce((sum, app) => sum + app.machines, 0);
+    const verdict = usable ? `valid, ${count(apps.length, "app")}, ${count(machines, "machine")}` : "invalid";
+    console.log(`${relative(process.cwd(), path)}: ${[verdict, ...totals(problems)].join(", ")}`);
+  }
+  return usable ? EXIT.ok : EXIT.invalid;
+}
+
+/** `error: config/apps/hello.toml:14 http_service.internal_port: expected a port, got 0`. */
+export function describeProblem(problem: Problem): string {
+  return `${problem.severity}: ${formatProblem(problem)}`;
+}
+
+function totals(problems: readonly Problem[]): string[] {
+  const names: Readonly<Record<Severity, string>> = { error: "error", warning: "warning", pending: "key" };
+  return (["error", "warning", "pending"] as const).flatMap((severity) => {
+    const { length } = problems.filter((problem) => problem.severity === severity);
+    if (length === 0) return [];
+    return [count(length, names[severity]) + (severity === "pending" ? " not yet in force" : "")];
+  });
+}
+
+function count(amount: number, what: string): string {
+  return `${amount} ${what}${amount === 1 ? "" : "s"}`;
+}

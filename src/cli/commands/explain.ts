@@ -1,0 +1,57 @@
+// `kittiwake explain URL`: which machines a request could reach, why each is in or out, and what would happen to it.
+
+import type { AdminClient } from "../../admin/client.ts";
+import type { GlobalOptions } from "../config-source.ts";
+import { connect } from "../connect.ts";
+import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { formatMs, formatTable, printable } from "../table.ts";
+
+export interface ExplainOptions extends GlobalOptions {
+  /** Region in which the request comes in; the node's if there is none. */
+  readonly from?: string;
+}
+
+type Explanation = Awaited<ReturnType<AdminClient["explain"]>>;
+
+export async function explain(url: string, options: ExplainOptions): Promise<ExitCode> {
+  await using client = connect(options);
+  const explanation = await client.explain(url, options.from ?? null);
+  console.log(options.json === true ? JSON.stringify(explanation, null, 2) : describe(explanation).join("\n"));
+  return EXIT.ok;
+}
+
+function describe(explanation: Explanation): string[] {
+  const { url, region, app, public_port: publicPort, service, internal_port: internalPort, candidates, outcome } = explanation;
+  const chosen = "machine" in outcome ? outcome.machine : null;
+  const rows = candidates.map((machine) => [
+    machine.id === chosen ? ">" : "",
+    machine.name,
+    machine.region,
+    `${formatMs(machine.rtt_ms)} ${machine.rtt_source}`,
+    machine.state,
+    machine.health,
+    machine.in_flight,
+    machine.soft_limit,
+    machine.hard_limit ?? "none",
+    machine.eligible ? "in" : "out",
+    machine.reason,
+  ]);
+  return [
+    `${printable(url)} from ${region}`,
+    `app ${app}, public port ${publicPort}${service === null ? "" : `, service ${service} (internal port ${internalPort})`}`,
+    ...(explanation.redirects_to_https ? ["answered with 301 to HTTPS; what follows is for the request after that"] : []),
+    ...(rows.length === 0
+      ? []
+      : ["", formatTable(["", "NAME", "REGION", "RTT", "STATE", "HEALTH", "IN FLIGHT", "SOFT", "HARD", "", "WHY"], rows)]),
+    "",
+    conclusion(explanation),
+  ];
+}
+
+function conclusion({ app, candidates, outcome }: Explanation): string {
+  const { reason } = outcome;
+  if (outcome.action === "wait") return `the request waits for a place: ${reason}`;
+  if (outcome.action === "refuse") return `the request is refused with ${outcome.code}: ${reason}`;
+  const name = candidates.find(({ id }) => id === outcome.machine)?.name ?? outcome.machine;
+  return outcome.action === "forward" ? `${app}/${name} gets the request: ${reason}` : `${app}/${name} is woken for the request: ${reason}`;
+}

@@ -1,0 +1,102 @@
+// fly.toml: every key that Fly documents and what Kittiwake adds under [kittiwake], with type, default and one sentence each. What
+// Fly ignores is a warning here, what [kittiwake] does not know is an error. Aliases are resolved before (fly-aliases.ts), meaning is
+// given after (fly-app.ts).
+
+import { z } from "zod";
+
+import { pendingSections } from "./fly-section-schema.ts";
+import { groupNames, httpService, KILL_SIGNALS, scalarText, service } from "./fly-service-schema.ts";
+import { defineDocument } from "./key-schema.ts";
+import { address, duration, hostnamePattern, name, regionCode } from "./scalars.ts";
+
+/** A DNS label: the app is reachable under it. */
+const appName = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/)
+  .meta({ kind: "a name of at most 63 lower-case letters, digits and inner dashes" });
+
+const restart = z.object({
+  policy: z.enum(["always", "never", "on-failure"]).default("on-failure").describe("When a machine that ended is started again."),
+  retries: z.int().min(0).default(10).describe("How often within five minutes before it counts as failed."),
+  processes: groupNames.default([]).meta({ description: "Process groups it is for.", fallback: "the default group" }),
+});
+
+const placedMachine = z.strictObject({
+  id: name().optional().meta({ description: "Id of the machine.", fallback: "made from node, app, group and region" }),
+  region: regionCode().optional().meta({ description: "Region it is in.", fallback: "primary_region" }),
+  address: address().optional().meta({ description: 'Where it is, for driver "static".', fallback: "none" }),
+  group: z.string().min(1).optional().meta({ description: "Process group it is of.", fallback: "the default group" }),
+});
+
+const kittiwake = z
+  .strictObject({
+    hostnames: z.array(hostnamePattern()).default([]).describe("Host names that lead to the app, besides `<app>.<domain>`."),
+    driver: z
+      .enum(["process", "static", "docker", "command", "fly"])
+      .optional()
+      .meta({
+        description: "What runs the machines.",
+        fallback: '"static" if a machine has an address, else "process"',
+        pending: ["docker", "command", "fly"],
+      }),
+    region_policy: z
+      .enum(["any", "local-preferred", "local-only"])
+      .default("any")
+      .meta({ description: "When traffic may leave the edge's own region.", pending: ["local-preferred", "local-only"] }),
+    idle_timeout: duration({ minMs: 1 }).prefault("5m").describe("How long a machine may be without load before it sleeps."),
+    wake_timeout: duration({ minMs: 1 }).prefault("30s").describe("How long a request may be held while a machine wakes."),
+    warm_detour: z
+      .boolean()
+      .default(true)
+      .meta({ description: "Serve from a warm machine further off while the near one wakes.", pending: [true] }),
+    machines: z
+      .array(placedMachine)
+      .default([])
+      .describe("Machines that exist already (with an address), or exact placement of those that Kittiwake runs."),
+  })
+  .prefault({})
+  .describe("What Fly keeps outside fly.toml, and what only Kittiwake has.");
+
+const schema = z.object({
+  app: appName.meta({ description: "Name of the app.", standIn: "app" }),
+  primary_region: regionCode()
+    .optional()
+    .meta({ description: "Where machines go by default, and where min_machines_running counts.", fallback: "the node's region" }),
+  kill_signal: z.enum(KILL_SIGNALS).default("SIGINT").describe("Signal that asks a machine to end."),
+  kill_timeout: duration({ bare: "s" }).prefault("5s").describe("How long it may take to end; a bare number is seconds. At most 300s."),
+  env: z
+    .record(
+      z
+        .string()
+        .regex(/^[^=\0]+$/)
+        .meta({ kind: "a name without = and NUL" }),
+      scalarText,
+    )
+    .default({})
+    .meta({ description: "Environment of the machines. A name must not start with `FLY_`.", kind: "a table of strings" }),
+  processes: z
+    .record(
+      z
+        .string()
+        .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/)
+        .meta({ kind: "a name of at most 63 letters, digits, dashes and underscores" }),
+      z
+        .string()
+        .regex(/^[^\0]*$/)
+        .meta({ kind: "a command line" }),
+    )
+    .default({})
+    .meta({
+      description: "Process groups and their command lines; the process driver runs them with a shell.",
+      kind: "a table of commands",
+    }),
+  http_service: httpService.optional().describe("A web service: HTTP on port 80, HTTPS on port 443."),
+  services: z.array(service).default([]).describe("Services with ports of their own."),
+  restart: z.array(restart).default([]).describe("What happens when a machine ends by itself."),
+  kittiwake,
+  ...pendingSections,
+});
+
+export type FlyDocument = z.output<typeof schema>;
+
+export const FLY_DOCUMENT = defineDocument<FlyDocument>(schema);

@@ -1,0 +1,203 @@
+// The node's configuration as the composition root gets it: kittiwake.toml with defaults filled in, paths absolute, and every
+// contradiction either refused here or made impossible by the type.
+
+import { resolve } from "node:path";
+
+import type { Address } from "../core/app.ts";
+import { isLoopback } from "./address.ts";
+import type { Findings } from "./findings.ts";
+import type { NodeDocument } from "./node-schema.ts";
+import { formatValue } from "./problems.ts";
+import { name } from "./scalars.ts";
+import { readTextFile } from "./text-file.ts";
+
+export interface NodeConfig {
+  /** Absolute path of kittiwake.toml. */
+  readonly file: string;
+  readonly node: string;
+  readonly region: string;
+  readonly dataDir: string;
+  readonly workers: number;
+  /** Canonical; an app is reachable as `<app>.<domain>`. */
+  readonly domain: string;
+  readonly edge: EdgeConfig;
+  readonly tls: TlsConfig;
+  readonly admin: AdminConfig;
+  readonly state: StateConfig;
+  /** The region file, or null for the built-in table alone. */
+  readonly regionTable: string | null;
+  readonly log: LogConfig;
+  readonly timeouts: Timeouts;
+  readonly limits: Limits;
+}
+
+export interface EdgeConfig {
+  /** IP addresses, without brackets. "::" and other IPv6 addresses are meant for IPv6 alone. */
+  readonly bind: readonly string[];
+  /** Public port to bound port, where they differ; a bound port of 0 means any free one. */
+  readonly ports: Readonly<Record<number, number>>;
+}
+
+/** The local authority, or an ACME authority (not yet in force). */
+export type TlsConfig = { readonly issuer: "internal" } | AcmeConfig;
+
+export interface AcmeConfig {
+  readonly issuer: "acme";
+  readonly directory: string;
+  readonly email: string | null;
+  readonly caFile: string | null;
+  readonly challenges: readonly ("tls-alpn-01" | "http-01")[];
+}
+
+export interface AdminConfig {
+  readonly listen: Address;
+  /** null only where `listen` is loopback. */
+  readonly token: string | null;
+}
+
+/** Embedded in data_dir, or a fleet's NATS (not yet in force). */
+export type StateConfig = { readonly engine: "sqlite" } | { readonly engine: "nats"; readonly servers: readonly string[] };
+
+export interface LogConfig {
+  readonly level: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
+  /** Absolute path, or null for stderr. */
+  readonly file: string | null;
+  readonly access: AccessLogConfig;
+}
+
+export type AccessLogConfig = { readonly to: "log" | "off" | "stderr" | "stdout" } | { readonly to: "file"; readonly file: string };
+
+/** All in milliseconds. */
+export interface Timeouts {
+  readonly tlsHandshakeMs: number;
+  readonly requestHeadMs: number;
+  readonly keepAliveIdleMs: number;
+  readonly clientIdleMs: number;
+  readonly upstreamConnectMs: number;
+  /** 0: no limit. */
+  readonly upstreamHeadMs: number;
+  readonly upstreamIdleMs: number;
+  readonly drainMs: number;
+}
+
+export interface Limits {
+  readonly headBytes: number;
+  readonly targetBytes: number;
+  readonly headers: number;
+  readonly waitingPerApp: number;
+  readonly attempts: number;
+}
+
+/** What the defaults of `node` and `workers` are taken from. */
+export interface HostFacts {
+  readonly hostname: string;
+  readonly cores: number;
+}
+
+/** Resolves a document; contradictions become findings. */
+export function toNodeConfig(document: NodeDocument, findings: Findings, host: HostFacts): NodeConfig {
+  const absolute = (path: string) => resolve(findings.file.directory, path);
+  const { timeouts, limits } = document;
+  if (limits.target_bytes > limits.head_bytes) {
+    findings.error(["limits", "target_bytes"], `expected at most head_bytes (${limits.head_bytes}), got ${limits.target_bytes}`);
+  }
+  return {
+    file: findings.file.path,
+    node: document.node ?? nodeName(host.hostname, findings),
+    region: document.region,
+    dataDir: absolute(document.data_dir),
+    workers: document.workers ?? Math.min(host.cores, 256),
+    domain: document.domain,
+    edge: toEdge(document.edge, findings),
+    tls: toTls(document.tls, absolute),
+    admin: toAdmin(document.admin, findings, absolute),
+    state: toState(document.state, findings),
+    regionTable: document.regions.table === undefined ? null : absolute(document.regions.table),
+    log: {
+      level: document.log.level,
+      file: document.log.file === undefined ? null : absolute(document.log.file),
+      access: toAccessLog(document.log.access, absolute),
+    },
+    timeouts: {
+      tlsHandshakeMs: timeouts.tls_handshake,
+      requestHeadMs: timeouts.request_head,
+      keepAliveIdleMs: timeouts.keep_alive_idle,
+      clientIdleMs: timeouts.client_idle,
+      upstreamConnectMs: timeouts.upstream_connect,
+      upstreamHeadMs: timeouts.upstream_head,
+      upstreamIdleMs: timeouts.upstream_idle,
+      drainMs: timeouts.drain,
+    },
+    limits: {
+      headBytes: limits.head_bytes,
+      targetBytes: limits.target_bytes,
+      headers: limits.headers,
+      waitingPerApp: limits.waiting_per_app,
+      attempts: limits.attempts,
+    },
+  };
+}
+
+function nodeName(hostname: string, findings: Findings): string {
+  if (!name().safeParse(hostname).success) findings.error(["node"], `missing; the host name ${formatValue(hostname)} cannot be used`);
+  return hostname;
+}
+
+function toEdge(edge: NodeDocument["edge"], findings: Findings): EdgeConfig {
+  const publicPortOf = new Map<number, string>();
+  for (const [publicPort, bound] of Object.entries(edge.ports)) {
+    const other = publicPortOf.get(bound);
+    if (other !== undefined) findings.error(["edge", "ports", publicPort], `port ${bound} is bound for public port ${other} already`);
+    if (bound !== 0) publicPortOf.set(bound, publicPort);
+  }
+  return edge;
+}
+
+function toTls({ issuer, acme }: NodeDocument["tls"], absolute: (path: string) => string): TlsConfig {
+  if (issuer === "internal") return { issuer };
+  const { directory, challenges } = acme;
+  return { issuer, directory, challenges, email: acme.email ?? null, caFile: acme.ca_file === undefined ? null : absolute(acme.ca_file) };
+}
+
+function toAdmin(admin: NodeDocument["admin"], findings: Findings, absolute: (path: string) => string): AdminConfig {
+  const { listen } = admin;
+  if (admin.token !== undefined && admin.token_file !== undefined)
+    findings.error(["admin", "token_file"], "token is given too; keep one of them");
+  const token = admin.token ?? readToken(admin.token_file, findings, absolute);
+  if (token === null && !isLoopback(listen.host)) {
+    findings.error(
+      ["admin", "listen"],
+      `expected a loopback address, got ${formatValue(listen.host)}; give a token or token_file to listen elsewhere`,
+    );
+  }
+  return { listen, token };
+}
+
+/** null: none is configured. What cannot be read counts as configured: the finding about the file is enough. */
+function readToken(path: string | undefined, findings: Findings, absolute: (path: string) => string): string | null {
+  if (path === undefined) return null;
+  const text = readTextFile(absolute(path));
+  if (typeof text !== "string") {
+    findings.error(["admin", "token_file"], `${text.failure}: ${formatValue(path)}`);
+    return "";
+  }
+  const token = text.trim();
+  if (!/^[\x21-\x7e]{16,}$/.test(token)) {
+    findings.error(["admin", "token_file"], `expected at least 16 visible ASCII characters in ${formatValue(path)}`);
+  }
+  return token;
+}
+
+function toState({ engine, servers }: NodeDocument["state"], findings: Findings): StateConfig {
+  if (engine === "nats") {
+    if (servers === undefined) findings.error(["state", "servers"], 'missing; engine "nats" needs at least one server');
+    return { engine, servers: servers ?? [] };
+  }
+  if (servers !== undefined) findings.error(["state", "servers"], 'engine "sqlite" has no servers; remove them or set engine = "nats"');
+  return { engine };
+}
+
+function toAccessLog(access: string, absolute: (path: string) => string): AccessLogConfig {
+  if (access === "log" || access === "off" || access === "stderr" || access === "stdout") return { to: access };
+  return { to: "file", file: absolute(access) };
+}

@@ -1,0 +1,159 @@
+// kittiwake.toml: every key with its type, its default and one sentence. docs/config.md is made from this.
+
+import { z } from "zod";
+
+import { defineDocument } from "./key-schema.ts";
+import { address, duration, hostname, name, path, PORT_DIGITS, regionCode } from "./scalars.ts";
+
+const boundPort = z.int().min(0).max(65_535);
+
+const edge = z
+  .strictObject({
+    bind: z
+      .array(z.union([z.ipv4(), z.ipv6()]).meta({ kind: 'an IP address such as "127.0.0.1" or "::1"' }))
+      .min(1)
+      .default(["0.0.0.0", "::"])
+      .describe("Addresses to take public traffic on; the default is all. An IPv6 address takes IPv6 alone."),
+    ports: z
+      .record(z.string().regex(PORT_DIGITS).meta({ kind: "a port from 1 to 65535" }), boundPort)
+      .default({})
+      .meta({
+        description: "Public port to the port bound here, such as `{ 80 = 8080, 443 = 8443 }`; 0 binds any free port.",
+        kind: "a table of ports",
+        fallback: "the same ports",
+      }),
+  })
+  .prefault({})
+  .describe("Where public traffic comes in.");
+
+const acme = z
+  .strictObject({
+    directory: z
+      .url({ protocol: /^https?$/ })
+      .default("https://acme-v02.api.letsencrypt.org/directory")
+      .meta({ description: "Directory of the certificate authority.", kind: "an http or https URL" }),
+    email: z.string().includes("@").optional().meta({ description: "Whom the authority can write to.", kind: "a mail address" }),
+    ca_file: path().optional().describe("Extra root certificate for the ACME server itself, relative to this file."),
+    challenges: z
+      .array(z.enum(["tls-alpn-01", "http-01"]))
+      .min(1)
+      .default(["tls-alpn-01", "http-01"])
+      .describe("Challenges to try, in this order."),
+  })
+  .prefault({})
+  .meta({ description: 'Certificates from an ACME authority, for `issuer = "acme"`.', pending: true });
+
+const tls = z
+  .strictObject({
+    issuer: z
+      .enum(["internal", "acme"])
+      .default("internal")
+      .meta({ description: "Who issues certificates: a local authority in data_dir, or an ACME authority.", pending: ["acme"] }),
+    acme,
+  })
+  .prefault({})
+  .describe("Certificates.");
+
+const admin = z
+  .strictObject({
+    listen: address()
+      .prefault("127.0.0.1:4280")
+      .describe("Address of the admin API and of metrics; anything but loopback needs a token. Port 0 takes any free port."),
+    token: z
+      .string()
+      .regex(/^[\x21-\x7e]{16,}$/)
+      .optional()
+      .meta({
+        description: "Token that the admin API asks for.",
+        kind: "a token of at least 16 visible ASCII characters",
+        fallback: "none",
+      }),
+    token_file: path().optional().describe("File with the token, relative to this file; instead of token."),
+  })
+  .prefault({})
+  .describe("The admin API: machines, metrics, health of the node itself.");
+
+const state = z
+  .strictObject({
+    engine: z
+      .enum(["sqlite", "nats"])
+      .default("sqlite")
+      .meta({ description: "Where state is kept: embedded in data_dir, or in NATS JetStream for a fleet.", pending: ["nats"] }),
+    servers: z
+      .array(z.url({ protocol: /^(nats|tls|wss?)$/ }).meta({ kind: 'a URL such as "nats://10.0.0.1:4222"' }))
+      .min(1)
+      .optional()
+      .meta({ description: 'NATS servers, for `engine = "nats"`.', pending: true }),
+  })
+  .prefault({})
+  .describe("The state store.");
+
+const regions = z
+  .strictObject({
+    table: path().optional().meta({
+      description: "File with codes, coordinates and measured round trips, relative to this file.",
+      fallback: "the built-in table",
+    }),
+  })
+  .prefault({})
+  .describe("Regions beyond the built-in table.");
+
+const log = z
+  .strictObject({
+    level: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info").describe("Least level that is logged."),
+    file: path().optional().meta({ description: "Log file, relative to this file.", fallback: "stderr" }),
+    access: path().default("log").meta({
+      description: "Where the access log goes: the same place as the log, nowhere, a stream, or a file of its own.",
+      kind: '"log", "off", "stderr", "stdout" or a path',
+    }),
+  })
+  .prefault({})
+  .describe("Logs.");
+
+const positive = { minMs: 1 };
+
+const timeouts = z
+  .strictObject({
+    tls_handshake: duration(positive).prefault("10s").describe("From accepting a connection to the end of its TLS handshake."),
+    request_head: duration(positive).prefault("10s").describe("From the first byte of a request to the end of its head."),
+    keep_alive_idle: duration(positive).prefault("75s").describe("How long a client's connection may be idle between requests."),
+    client_idle: duration(positive).prefault("60s").describe("Longest silence of a client in the middle of a body, sent or read."),
+    upstream_connect: duration(positive).prefault("5s").describe("How long a machine may take to accept a connection."),
+    upstream_head: duration().prefault("60s").describe("How long a machine may take to begin its response; 0 waits for ever."),
+    upstream_idle: duration(positive).prefault("4s").describe("How long an idle connection to a machine is kept for reuse."),
+    drain: duration().prefault("30s").describe("How long requests under way may go on when the node stops."),
+  })
+  .prefault({})
+  .describe("How long the data plane waits.");
+
+const limits = z
+  .strictObject({
+    head_bytes: z.int().min(1_024).max(1_048_576).default(32_768).describe("Most bytes of a request's or response's head."),
+    target_bytes: z.int().min(256).max(1_048_576).default(16_384).describe("Most bytes of a request target."),
+    headers: z.int().min(16).max(2_000).default(100).describe("Most header fields of a request or response."),
+    waiting_per_app: z.int().min(0).max(1_000_000).default(10_000).describe("Most requests of an app that wait for a machine at once."),
+    attempts: z.int().min(1).max(1_000).default(40).describe("Most attempts to reach a machine for one request."),
+  })
+  .prefault({})
+  .describe("How much the data plane takes.");
+
+const schema = z.strictObject({
+  node: name().optional().meta({ description: "Name of this node.", fallback: "the host name" }),
+  region: regionCode().meta({ description: "Region that this node is in.", standIn: "ams" }),
+  data_dir: path().default("data").describe("Directory of the embedded store and of keys, relative to this file."),
+  workers: z.int().min(1).max(256).optional().meta({ description: "Threads that carry traffic.", fallback: "one per core" }),
+  domain: hostname().prefault("localhost").describe("An app is also reachable as `<app>.<domain>`."),
+  apps: z.array(path()).default(["apps/*.toml"]).describe("The apps' fly.toml files, relative to this file; globs."),
+  edge,
+  tls,
+  admin,
+  state,
+  regions,
+  log,
+  timeouts,
+  limits,
+});
+
+export type NodeDocument = z.output<typeof schema>;
+
+export const NODE_DOCUMENT = defineDocument<NodeDocument>(schema);

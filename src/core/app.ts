@@ -1,0 +1,123 @@
+// An app as the edge and the host understand it: a fly.toml with every alias and default resolved.
+// Plain values only, so that it can be stored, sent to a worker, and compared.
+
+export type AutoStop = "off" | "stop" | "suspend";
+export type RegionPolicy = "any" | "local-preferred" | "local-only";
+export type DriverName = "process" | "static" | "docker" | "command" | "fly";
+export type RestartPolicy = "always" | "never" | "on-failure";
+export type KillSignal = "SIGINT" | "SIGTERM" | "SIGQUIT" | "SIGHUP" | "SIGUSR1" | "SIGUSR2" | "SIGKILL" | "SIGSTOP";
+
+export interface App {
+  readonly name: string;
+  /** Where its fly.toml is: working directory of the process driver. */
+  readonly directory: string;
+  readonly primaryRegion: string;
+  /** Every host name that leads here, lower case, without a trailing dot; `<app>.<domain>` comes first. */
+  readonly hostnames: readonly string[];
+  readonly services: readonly Service[];
+  readonly groups: readonly ProcessGroup[];
+  /** The machines that should exist. */
+  readonly machines: readonly MachineSpec[];
+  readonly driver: DriverName;
+  /** `[env]`, all values as strings. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly killSignal: KillSignal;
+  readonly killTimeoutMs: number;
+  readonly regionPolicy: RegionPolicy;
+  readonly idleTimeoutMs: number;
+  readonly wakeTimeoutMs: number;
+  readonly warmDetour: boolean;
+}
+
+/** One `[processes]` entry. */
+export interface ProcessGroup {
+  readonly name: string;
+  /** Shell command line; empty when the machines of this group exist already (driver "static"). */
+  readonly command: string;
+  readonly restart: { readonly policy: RestartPolicy; readonly retries: number };
+}
+
+/** A machine that should exist, running or asleep. */
+export interface MachineSpec {
+  /** 14 hex digits for machines that we place; as given in `[[kittiwake.machines]]` otherwise. */
+  readonly id: string;
+  /** Short name for people: `ams`, `ams-2`, or the given id. */
+  readonly name: string;
+  readonly group: string;
+  readonly region: string;
+  /** Only for machines at given addresses: host and port of the first service. */
+  readonly address: Address | null;
+}
+
+export interface Address {
+  /** IP address or host name. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** One `[http_service]` or `[[services]]` entry; reference section 1.4. */
+export interface Service {
+  /** Stable within the app: `tcp-8080`, with `-2` and so on where one internal port is used twice. */
+  readonly key: string;
+  readonly protocol: "tcp" | "udp";
+  readonly internalPort: number;
+  /** Process groups it applies to; never empty. */
+  readonly groups: readonly string[];
+  readonly autoStop: AutoStop;
+  readonly autoStart: boolean;
+  readonly minMachinesRunning: number;
+  readonly concurrency: Concurrency;
+  readonly ports: readonly ServicePort[];
+  readonly checks: readonly ServiceCheck[];
+}
+
+/** Reference section 1.5. */
+export interface Concurrency {
+  readonly type: "connections" | "requests";
+  readonly softLimit: number;
+  /** null: unlimited. */
+  readonly hardLimit: number | null;
+}
+
+export type Handler = "http" | "tls" | "pg_tls" | "proxy_proto" | "edge_http";
+
+/** A public port of a service; reference section 1.6. A range has `start` below `end`. */
+export interface ServicePort {
+  readonly start: number;
+  readonly end: number;
+  /** Sorted; empty is raw TCP. */
+  readonly handlers: readonly Handler[];
+  readonly forceHttps: boolean;
+}
+
+/** Reference section 1.7. Durations are already clamped. */
+export type ServiceCheck = HttpCheck | TcpCheck;
+
+interface CheckTiming {
+  /** `servicecheck-00-http-8080`; reference section 7.1. */
+  readonly name: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly gracePeriodMs: number;
+}
+
+export interface TcpCheck extends CheckTiming {
+  readonly type: "tcp";
+}
+
+export interface HttpCheck extends CheckTiming {
+  readonly type: "http";
+  /** Upper case. */
+  readonly method: string;
+  readonly path: string;
+  readonly protocol: "http" | "https";
+  readonly tlsSkipVerify: boolean;
+  readonly tlsServerName: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The strongest wish not to sleep wins where several services share a process group; reference section 1.4. */
+export function leastAggressiveAutoStop(services: readonly Service[]): AutoStop {
+  if (services.length === 0 || services.some((service) => service.autoStop === "off")) return "off";
+  return services.some((service) => service.autoStop === "stop") ? "stop" : "suspend";
+}

@@ -1,0 +1,65 @@
+// Hot path. Time-outs for thousands of connections at the price of an assignment each: whoever has a deadline sets a number, and one
+// coarse clock looks at all of them. A time-out fires up to two ticks late, never early.
+
+export interface Timed {
+  /** By the clock of the `Deadlines` it was added to; Infinity for none. */
+  deadlineMs: number;
+  /** Called once per passed deadline; `deadlineMs` is Infinity by then. */
+  onDeadline(): void;
+}
+
+export class Deadlines {
+  readonly #members = new Set<Timed>();
+  readonly #tickMs: number;
+  /** The most that the clock moves in one tick. */
+  readonly #strideMs: number;
+  #timer: NodeJS.Timeout | null = null;
+  /** When the last tick was, by `performance.now()`. */
+  #tickedMs = 0;
+  /**
+   * A clock of its own, in milliseconds: moves with each tick, and stands still while the thread is blocked and while it has no
+   * members. So a deadline set by a clock that is late is never cut short by more than the stride that `after` adds.
+   */
+  nowMs = 0;
+
+  constructor(tickMs: number) {
+    this.#tickMs = tickMs;
+    this.#strideMs = 2 * tickMs;
+  }
+
+  add(member: Timed): void {
+    this.#members.add(member);
+    if (this.#timer === null) {
+      this.#tickedMs = performance.now();
+      this.#timer = setInterval(() => this.#tick(), this.#tickMs);
+      this.#timer.unref();
+    }
+  }
+
+  /** Members without a deadline need not leave; those that end must. */
+  remove(member: Timed): void {
+    this.#members.delete(member);
+    if (this.#members.size === 0) this.stop();
+  }
+
+  /** The deadline `ms` from now; 0 means none. */
+  after(ms: number): number {
+    return ms === 0 ? Infinity : this.nowMs + ms + this.#strideMs;
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  #tick(): void {
+    const tickedMs = performance.now();
+    this.nowMs += Math.min(tickedMs - this.#tickedMs, this.#strideMs);
+    this.#tickedMs = tickedMs;
+    for (const member of this.#members) {
+      if (member.deadlineMs > this.nowMs) continue;
+      member.deadlineMs = Infinity;
+      member.onDeadline();
+    }
+  }
+}

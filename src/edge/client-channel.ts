@@ -1,0 +1,57 @@
+// What an exchange needs of its client, whichever protocol carries it: an HTTP/1.1 connection today, a stream of an HTTP/2 one later.
+
+import type { ErrorCode } from "../core/errors.ts";
+import type { ResponseHead } from "../http/message.ts";
+import type { ClientFacts } from "../upstream/forward.ts";
+
+export interface ClientChannel {
+  readonly client: ClientFacts;
+  /** `clientLines(client)`, made once. */
+  readonly clientLines: string;
+  /** Where the connection is counted: the app of its first request. The composition root's to set. */
+  account: object | null;
+  /** "HTTP/1.1", for the log. */
+  readonly protocol: string;
+
+  /** Passes on an interim response (1xx). */
+  sendInterim(head: ResponseHead): void;
+  /** Begins the response. `added` are the edge's own lines; the channel adds those that frame the message. */
+  sendHead(head: ResponseHead, added: string): void;
+  /** Appends a copy of `buffer[start, end)` to the body. False: stop until `onClientDrain`. */
+  sendData(buffer: Buffer, start: number, end: number): boolean;
+  sendEnd(): void;
+  /** A whole response of the edge's own. `lines` are complete header lines. */
+  sendOwn(status: number, lines: string, body: string, mustClose: boolean): void;
+  /** Ends the exchange so that the client cannot take what it got for complete. */
+  abort(): void;
+
+  /** Stops the request's body after what was delivered. */
+  pauseBody(): void;
+  resumeBody(): void;
+
+  /** From here on bytes pass both ways as they are. */
+  openTunnel(): void;
+  /** False: stop until `onClientDrain`. */
+  sendTunnelData(buffer: Buffer, start: number, end: number): boolean;
+  endTunnel(): void;
+  pauseTunnel(): void;
+  resumeTunnel(): void;
+
+  /** Writes out what has gathered. */
+  flush(): void;
+  /** Bytes written to the client in this exchange so far, heads included. */
+  readonly bytesSent: number;
+}
+
+/** What a channel tells its exchange. */
+export interface ClientEvents {
+  /** The channel knows its exchange: it may begin, and even end. */
+  begin(): void;
+  onRequestData(buffer: Buffer, start: number, end: number): void;
+  onRequestEnd(): void;
+  onClientDrain(): void;
+  onTunnelInput(buffer: Buffer, start: number, end: number): void;
+  onTunnelInputEnd(): void;
+  /** The client is gone (`client_closed`), too slow, or broke the protocol in the middle of its request. */
+  onClientFailed(code: ErrorCode): void;
+}

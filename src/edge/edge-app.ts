@@ -1,0 +1,37 @@
+// An app as a worker uses it: the entry from the main thread, with machines ranked and upstream pools at hand.
+
+import type { AppEntry, MachineEntry, ServiceEntry } from "../catalog/entry.ts";
+import type { AppTraffic, MachineTraffic, Traffic } from "../telemetry/traffic.ts";
+import { rank, type Ranked } from "../routing/rank.ts";
+import type { Pool, Pools } from "../upstream/pools.ts";
+
+export interface EdgeApp extends Omit<AppEntry, "services"> {
+  readonly services: readonly EdgeService[];
+}
+
+export interface EdgeService extends Omit<ServiceEntry, "machines"> {
+  readonly machines: readonly EdgeMachine[];
+  readonly ranked: Ranked<EdgeMachine>;
+  readonly wakeTimeoutMs: number;
+  readonly traffic: AppTraffic;
+}
+
+export interface EdgeMachine extends MachineEntry {
+  /** null while it is not up. */
+  readonly pool: Pool | null;
+  readonly traffic: MachineTraffic;
+}
+
+export function edgeApp(entry: AppEntry, pools: Pools, traffic: Traffic): EdgeApp {
+  const services = entry.services.map((service): EdgeService => {
+    const machines = service.machines.map((machine): EdgeMachine => {
+      const isUp = machine.state === "started" && machine.address !== null;
+      const counters = traffic.machine(entry.name, { id: machine.id, region: machine.region });
+      const pool = isUp ? pools.pool(machine.address!, service.reusesConnections, counters) : null;
+      return { ...machine, pool, traffic: counters };
+    });
+    const ranked = rank(machines, service.autoStart);
+    return { ...service, machines, ranked, wakeTimeoutMs: entry.wakeTimeoutMs, traffic: traffic.app(entry.name) };
+  });
+  return { ...entry, services };
+}

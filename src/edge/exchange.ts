@@ -1,0 +1,258 @@
+// Hot path. One request and its response: what of it has happened, and what each news from the client or the machine means for it.
+// Which machine to try is decided in handle-request.ts; this file only carries out.
+//
+//     routing ──► waiting ──► sent ──► responding ──► done
+//        └───────────────────►│  └────► tunnel ──────┘
+
+import { FIELD } from "../http/field-names.ts";
+import type { RequestHead, ResponseHead } from "../http/message.ts";
+import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
+import type { CarriedExchange, UpstreamConnection } from "../upstream/connection.ts";
+import { machineHead, type RequestFacts } from "../upstream/forward.ts";
+import type { Waiting } from "../wake/gate.ts";
+import type { ClientChannel, ClientEvents } from "./client-channel.ts";
+import type { EdgeMachine, EdgeService } from "./edge-app.ts";
+import { edgeLines, respondWithError, respondWithRedirect } from "./respond.ts";
+
+/** What decides for an exchange; `RequestHandler` in handle-request.ts. */
+export interface ExchangeDriver {
+  handle(exchange: Exchange): void;
+  /** Tries again after a failed attempt, elsewhere if it can. */
+  onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean): void;
+  /** A request that waited tries to go on. */
+  onGateOpen(exchange: Exchange): boolean;
+  /** The exchange left the gate without being asked. */
+  leaveGate(exchange: Exchange): void;
+  releaseClaim(exchange: Exchange): void;
+  /** The exchange is over, whatever became of it. */
+  onDone(exchange: Exchange): void;
+}
+
+type State = "routing" | "waiting" | "sent" | "responding" | "tunnel" | "done";
+
+export class Exchange implements CarriedExchange, ClientEvents, Waiting, RequestFacts {
+  readonly channel: ClientChannel;
+  readonly head: RequestHead;
+  readonly id: string;
+  readonly traceparent: string;
+  readonly startedUs: number;
+  readonly isHeadRequest: boolean;
+  readonly requestBody: "none" | "length" | "chunked";
+  readonly #driver: ExchangeDriver;
+
+  state: State = "routing";
+  service: EdgeService | null = null;
+  /** The machine that a place is claimed on. */
+  machine: EdgeMachine | null = null;
+  /** Machines that failed this request. */
+  tried: EdgeMachine[] | null = null;
+  attempts = 0;
+  upstream: UpstreamConnection | null = null;
+  waitsFor: "asleep" | "full" = "asleep";
+  #tunnelEnds = 0;
+  #responseEnded = false;
+
+  /** For the log and the metrics: clock of performance.now(), 0 where it did not happen. */
+  readonly startedMs: number;
+  sentMs = 0;
+  respondedMs = 0;
+  heldSinceMs = 0;
+  heldMs = 0;
+  hadToWake = false;
+  status = 0;
+  code: ErrorCode | null = null;
+  bytesReceived = 0;
+  bytesSent = 0;
+  /** Region and name of the last machine tried. */
+  lastMachine: EdgeMachine | null = null;
+
+  constructor(driver: ExchangeDriver, channel: ClientChannel, head: RequestHead, facts: RequestFacts, startedMs: number) {
+    this.#driver = driver;
+    this.channel = channel;
+    this.head = head;
+    this.id = facts.id;
+    this.traceparent = facts.traceparent;
+    this.startedUs = facts.startedUs;
+    this.startedMs = startedMs;
+    this.isHeadRequest = head.method === "HEAD";
+    this.requestBody = head.body === "until_close" ? "none" : head.body;
+  }
+
+  /** Has the client's body been touched? Then the request cannot be sent again. */
+  get bodyTaken(): boolean {
+    return this.bytesReceived > 0;
+  }
+
+  get responseStarted(): boolean {
+    return this.state === "responding" || this.state === "tunnel";
+  }
+
+  begin(): void {
+    this.#driver.handle(this);
+  }
+
+  refuse(code: ErrorCode, mustClose = false): void {
+    this.code = code;
+    this.status = ERRORS[code].status;
+    this.#leave();
+    respondWithError(this.channel, code, this.id, mustClose);
+  }
+
+  redirect(location: string): void {
+    this.status = 301;
+    this.#leave();
+    respondWithRedirect(this.channel, location, this.id);
+  }
+
+  requestHead(): string {
+    return machineHead(this.head, this.channel.client, this.channel.clientLines, this, this.service!.reusesConnections);
+  }
+
+  onSent(): void {
+    this.sentMs = performance.now();
+    this.state = "sent";
+    if (this.requestBody !== "none") this.channel.resumeBody();
+  }
+
+  onUpstreamDrain(): void {
+    if (this.state === "tunnel") this.channel.resumeTunnel();
+    else this.channel.resumeBody();
+  }
+
+  onUpstreamFailed(error: ProxyError, wasSent: boolean): void {
+    this.upstream = null;
+    if (this.state === "tunnel") {
+      this.#endWith(null);
+      this.channel.abort();
+    } else if (this.responseStarted) {
+      this.#endWith(error.code === "upstream_closed" || error.code === "upstream_reset" ? "response_truncated" : error.code);
+      this.channel.abort();
+    } else this.#driver.onAttemptFailed(this, error, wasSent);
+    this.channel.flush();
+  }
+
+  onInterim(head: ResponseHead): void {
+    this.channel.sendInterim(head);
+  }
+
+  onHead(head: ResponseHead): void {
+    this.respondedMs = performance.now();
+    this.status = head.status;
+    if (head.status === 101 && !this.#isUpgradeAsked(head)) {
+      this.upstream?.destroy();
+      this.upstream = null;
+      this.refuse("bad_response", true);
+      return;
+    }
+    this.state = "responding";
+    this.channel.sendHead(head, this.#responseLines(head));
+    if (head.status === 101) this.#openTunnel();
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    if (!this.channel.sendData(buffer, start, end)) this.upstream?.pause();
+  }
+
+  onEnd(): void {
+    this.upstream = null;
+    this.#endWith(null);
+    this.channel.sendEnd();
+  }
+
+  onTunnelData(buffer: Buffer, start: number, end: number): void {
+    if (!this.channel.sendTunnelData(buffer, start, end)) this.upstream?.pause();
+  }
+
+  onTunnelEnd(): void {
+    this.channel.endTunnel();
+    this.#endTunnelSide();
+  }
+
+  onRequestData(buffer: Buffer, start: number, end: number): void {
+    this.bytesReceived += end - start;
+    if (this.upstream !== null && !this.upstream.sendData(buffer, start, end)) this.channel.pauseBody();
+  }
+
+  onRequestEnd(): void {
+    if (this.requestBody !== "none") this.upstream?.sendEnd();
+  }
+
+  onClientDrain(): void {
+    this.upstream?.resume();
+  }
+
+  onTunnelInput(buffer: Buffer, start: number, end: number): void {
+    this.bytesReceived += end - start;
+    if (this.upstream !== null && !this.upstream.tunnelData(buffer, start, end)) this.channel.pauseTunnel();
+  }
+
+  onTunnelInputEnd(): void {
+    this.upstream?.tunnelEnd();
+    this.#endTunnelSide();
+  }
+
+  onClientFailed(code: ErrorCode): void {
+    if (this.state === "done") return;
+    const wasResponding = this.responseStarted;
+    const wasTunnel = this.state === "tunnel";
+    this.upstream?.destroy();
+    this.upstream = null;
+    if (code === "client_closed" || wasResponding) {
+      this.#endWith(wasTunnel ? null : code);
+      this.channel.abort();
+    } else this.refuse(code, true);
+  }
+
+  onGateOpen(): boolean {
+    return this.#driver.onGateOpen(this);
+  }
+
+  onGateFailed(error: ProxyError): void {
+    this.#driver.leaveGate(this);
+    this.refuse(error.code);
+    this.channel.flush();
+  }
+
+  #responseLines(head: ResponseHead): string {
+    const { fields } = head;
+    if (fields.find(FIELD.via) === -1) return edgeLines(this.id);
+    let via = "";
+    for (let i = 0; i < fields.count; i++) if (fields.id(i) === FIELD.via) via += `${fields.value(i)}, `;
+    return `server: kittiwake\r\nvia: ${via}1.1 kittiwake\r\nfly-request-id: ${this.id}\r\n`;
+  }
+
+  /** Only a 101 that names a protocol the client asked for opens a tunnel (RFC 9110 section 7.8). */
+  #isUpgradeAsked(head: ResponseHead): boolean {
+    if (this.head.upgrade === "" || head.upgrade === "") return false;
+    return this.head.upgrade.split(",").some((asked) => asked.trim() === head.upgrade);
+  }
+
+  #openTunnel(): void {
+    this.state = "tunnel";
+    this.channel.openTunnel();
+  }
+
+  #endTunnelSide(): void {
+    if (this.state !== "tunnel" || ++this.#tunnelEnds < 2) return;
+    this.upstream?.destroy();
+    this.upstream = null;
+    this.#endWith(null);
+  }
+
+  /** Lets go of everything and reports the end. */
+  #endWith(code: ErrorCode | null): void {
+    if (code !== null) this.code = code;
+    this.#leave();
+  }
+
+  #leave(): void {
+    if (this.#responseEnded) return;
+    this.#responseEnded = true;
+    if (this.state === "waiting") this.#driver.leaveGate(this);
+    this.state = "done";
+    this.#driver.releaseClaim(this);
+    this.bytesSent = this.channel.bytesSent;
+    this.#driver.onDone(this);
+  }
+}
+

@@ -1,0 +1,184 @@
+// Hot path. What happens to a request, in this order; start reading here. The steps are in: routing/router.ts (which app and service),
+// routing/balancer.ts (a place on a machine), wake/gate.ts (if all are asleep or full), upstream/forward.ts (one attempt) and
+// edge/respond.ts (any failure). The gate comes after every refusal, so that a scanner makes nobody pay for a start.
+
+import type { Http1RequestHead } from "../http/http1/request-decoder.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import { ProxyError } from "../core/errors.ts";
+import type { RequestIds } from "../core/request-id.ts";
+import type { LoadTable } from "../catalog/load-table.ts";
+import type { Balancer, Refusal } from "../routing/balancer.ts";
+import type { Router } from "../routing/router.ts";
+import { forward } from "../upstream/forward.ts";
+import { isRetryable } from "../upstream/retryable.ts";
+import type { Gate } from "../wake/gate.ts";
+import type { ClientChannel } from "./client-channel.ts";
+import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
+import { Exchange, type ExchangeDriver } from "./exchange.ts";
+import { httpsLocation, type HttpsPorts } from "./redirects.ts";
+import { respondWithError } from "./respond.ts";
+
+export interface RequestHandlerOptions {
+  readonly router: Router<EdgeService, EdgeApp>;
+  readonly balancer: Balancer;
+  readonly gate: Gate;
+  readonly load: LoadTable;
+  readonly ids: RequestIds;
+  readonly httpsPorts: () => HttpsPorts;
+  readonly maxAttempts: number;
+  /** All running machines are above their soft limit and another could be woken. Called often; the receiver thins it out. */
+  readonly onBusy: (service: EdgeService) => void;
+  /** A request that waited for a machine to wake is on its way to it. */
+  readonly onServedAfterWake: (service: EdgeService, machine: EdgeMachine, heldMs: number) => void;
+  readonly onDone: (exchange: Exchange) => void;
+  /** A request that could not be read as one. */
+  readonly onUnreadable: (channel: ClientChannel, code: ErrorCode) => void;
+}
+
+export class RequestHandler implements ExchangeDriver {
+  readonly #options: RequestHandlerOptions;
+
+  constructor(options: RequestHandlerOptions) {
+    this.#options = options;
+  }
+
+  /** Opens the exchange of a request; its channel begins it. */
+  open(channel: ClientChannel, head: Http1RequestHead): Exchange {
+    const nowMs = performance.now();
+    const startedUs = Math.round((performance.timeOrigin + nowMs) * 1000);
+    const { ids } = this.#options;
+    const facts = { id: ids.next(Math.floor(startedUs / 1000)), traceparent: ids.traceparent(), startedUs };
+    return new Exchange(this, channel, head, facts, nowMs);
+  }
+
+  /** The fixed order. */
+  handle(exchange: Exchange): void {
+    const { router, httpsPorts } = this.#options;
+    const { head, channel } = exchange;
+    const app = router.match(head.host);
+    if (app === null) return exchange.refuse("unknown_host");
+    const route = router.route(app, channel.client.port);
+    if (route === null) return exchange.refuse("misdirected_request");
+    if (route.port.forceHttps && channel.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
+    exchange.service = route.service;
+    this.#route(exchange);
+  }
+
+  /** A request that is not one: answered and counted, never routed. */
+  refuseUnread(channel: ClientChannel, code: ErrorCode): void {
+    this.#options.onUnreadable(channel, code);
+    respondWithError(channel, code, this.#options.ids.next(Date.now()), true);
+  }
+
+  onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean): void {
+    const machine = exchange.machine;
+    this.releaseClaim(exchange);
+    const attempt = {
+      method: exchange.head.method,
+      wasSent,
+      bodyTaken: exchange.bodyTaken,
+      responseStarted: exchange.responseStarted,
+    };
+    if (!isRetryable(error, attempt) || exchange.attempts >= this.#options.maxAttempts) return exchange.refuse(error.code);
+    if (machine !== null) (exchange.tried ??= []).push(machine);
+    exchange.code = error.code;
+    this.#route(exchange);
+  }
+
+  onGateOpen(exchange: Exchange): boolean {
+    // The app may have changed while the request waited: decide on what is known now.
+    const app = this.#options.router.app(exchange.service!.app);
+    const service = app?.services.find((candidate) => candidate.key === exchange.service!.key);
+    if (service === undefined) {
+      this.#leftGate(exchange);
+      exchange.refuse("no_machine");
+      exchange.channel.flush();
+      return true;
+    }
+    exchange.service = service;
+    exchange.tried = null;
+    const outcome = this.#options.balancer.claim(service, null);
+    if (outcome === "asleep" || outcome === "full") {
+      exchange.waitsFor = outcome;
+      return false;
+    }
+    const hadToWake = exchange.waitsFor === "asleep";
+    this.#leftGate(exchange);
+    if (typeof outcome === "string") exchange.refuse(refusalCode(outcome));
+    else {
+      if (hadToWake) {
+        exchange.hadToWake = true;
+        this.#options.onServedAfterWake(service, outcome, exchange.heldMs);
+      }
+      this.#attempt(exchange, outcome);
+    }
+    exchange.channel.flush();
+    return true;
+  }
+
+  leaveGate(exchange: Exchange): void {
+    this.#options.gate.leave(exchange.service!, exchange);
+    this.#leftGate(exchange);
+  }
+
+  releaseClaim(exchange: Exchange): void {
+    const machine = exchange.machine;
+    if (machine === null) return;
+    exchange.machine = null;
+    const { balancer, gate, load } = this.#options;
+    balancer.release(machine);
+    const service = exchange.service!;
+    if (service.hardLimit === null) return;
+    // Those who wait in this worker come first; if none does, or none is left, another worker may have some.
+    if (gate.isHolding(service)) gate.onReleased(service);
+    if (!gate.isHolding(service)) load.signal(service.waitSlot);
+  }
+
+  onDone(exchange: Exchange): void {
+    this.#options.onDone(exchange);
+  }
+
+  /** Routes to a machine, or to the gate. */
+  #route(exchange: Exchange): void {
+    const service = exchange.service!;
+    const { gate, balancer } = this.#options;
+    // Who comes now must not overtake those who wait.
+    if (exchange.tried === null && gate.isHolding(service)) return this.#hold(exchange, exchange.waitsFor);
+    const outcome = balancer.claim(service, exchange.tried);
+    if (typeof outcome !== "string") return this.#attempt(exchange, outcome);
+    if (outcome === "asleep" || outcome === "full") return this.#hold(exchange, outcome);
+    exchange.refuse(exchange.code ?? refusalCode(outcome));
+  }
+
+  #attempt(exchange: Exchange, machine: EdgeMachine): void {
+    const service = exchange.service!;
+    exchange.machine = machine;
+    exchange.lastMachine = machine;
+    exchange.attempts++;
+    exchange.code = null;
+    if (service.ranked.hasWakeable && this.#options.balancer.isBusy(machine, service.softLimit)) this.#options.onBusy(service);
+    forward(exchange, machine.pool!);
+  }
+
+  #hold(exchange: Exchange, waitsFor: "asleep" | "full"): void {
+    exchange.waitsFor = waitsFor;
+    exchange.state = "waiting";
+    exchange.heldSinceMs = performance.now();
+    try {
+      this.#options.gate.hold(exchange.service!, exchange);
+    } catch (error) {
+      if (!(error instanceof ProxyError)) throw error;
+      this.#leftGate(exchange);
+      exchange.refuse(error.code);
+    }
+  }
+
+  #leftGate(exchange: Exchange): void {
+    exchange.state = "routing";
+    exchange.heldMs += performance.now() - exchange.heldSinceMs;
+  }
+}
+
+function refusalCode(refusal: Exclude<Refusal, "asleep" | "full">): ErrorCode {
+  return refusal === "unhealthy" ? "no_healthy_machine" : "no_machine";
+}

@@ -1,0 +1,366 @@
+// Hot path. A client's HTTP/1.1 connection: bytes into the decoder, one exchange after the other, responses back in order.
+
+import { STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import { CHUNK_END, LAST_CHUNK, chunkStart, encodeResponseHead, framingLine } from "../http/http1/encode.ts";
+import { FIELD } from "../http/field-names.ts";
+import { RequestDecoder, type Http1RequestHead, type RequestLimits } from "../http/http1/request-decoder.ts";
+import type { MessageSink, ResponseHead } from "../http/message.ts";
+import type { Deadlines, Timed } from "../core/deadlines.ts";
+import { ProxyError, type ErrorCode } from "../core/errors.ts";
+import { clientLines, type ClientFacts } from "../upstream/forward.ts";
+import { SocketWriter, type WriteSlab } from "../upstream/socket-writer.ts";
+import type { ClientChannel, ClientEvents } from "./client-channel.ts";
+
+export interface ClientTimeouts {
+  /** From the first byte of a head to its last. */
+  readonly requestHeadMs: number;
+  /** Between two requests. */
+  readonly keepAliveMs: number;
+  /** The longest silence of a client in the middle of a body, its own or the one it reads. */
+  readonly clientIdleMs: number;
+}
+
+/** What all client connections of a worker share. */
+export interface ConnectionContext {
+  readonly deadlines: Deadlines;
+  readonly slab: WriteSlab;
+  readonly limits: RequestLimits;
+  readonly timeouts: ClientTimeouts;
+  /** Opens the exchange of a request. The answer hears the rest of it. */
+  readonly open: (channel: ClientChannel, head: Http1RequestHead) => ClientEvents;
+  /** A request that could not even be read. */
+  readonly refuse: (channel: ClientChannel, code: ErrorCode) => void;
+  readonly isDraining: () => boolean;
+  readonly onClosed: (connection: Http1Connection) => void;
+}
+
+type State = "open" | "lingering" | "tunnel" | "closed";
+
+/** After the last response the client's unread bytes are swallowed for this long, so that a reset does not destroy the response. */
+const LINGER_MS = 2000;
+const HIGHEST_PIPELINED_BYTES = 64 * 1024;
+
+export class Http1Connection implements ClientChannel, MessageSink<Http1RequestHead>, Timed {
+  deadlineMs: number;
+  readonly client: ClientFacts;
+  readonly clientLines: string;
+  readonly protocol: string = "HTTP/1.1";
+  account: object | null = null;
+  readonly #socket: Socket;
+  readonly #context: ConnectionContext;
+  readonly #writer: SocketWriter;
+  readonly #decoder: RequestDecoder;
+  #state: State = "open";
+  #exchange: ClientEvents | null = null;
+  #head: Http1RequestHead | null = null;
+  /** Bytes that came before they could be used. */
+  #rest: Buffer | null = null;
+  #isPumping = false;
+  #requestEnded = true;
+  #hasEnded = false;
+  #keepAlive = true;
+  #chunked = false;
+  #bytesBefore = 0;
+
+  constructor(socket: Socket, client: ClientFacts, context: ConnectionContext) {
+    this.#socket = socket;
+    this.client = client;
+    this.clientLines = clientLines(client);
+    this.#context = context;
+    this.#writer = new SocketWriter(socket, context.slab, client.scheme === "https");
+    this.#decoder = new RequestDecoder(context.limits, this);
+    this.deadlineMs = context.deadlines.after(context.timeouts.requestHeadMs);
+    context.deadlines.add(this);
+    socket.on("data", (chunk: Buffer) => this.#onChunk(chunk));
+    socket.on("drain", () => this.#onDrain());
+    socket.on("end", () => this.#onEof());
+    socket.on("error", () => this.#onClosed());
+    socket.on("close", () => this.#onClosed());
+  }
+
+  get bytesSent(): number {
+    return this.#writer.bytes - this.#bytesBefore;
+  }
+
+  /** No request is being read or answered. */
+  get isIdle(): boolean {
+    return this.#exchange === null && this.#decoder.isIdle;
+  }
+
+  /** Ends the connection if it rests; otherwise it ends after the exchange under way. */
+  drain(): void {
+    this.#keepAlive = false;
+    if (this.isIdle && this.#state === "open") this.#close();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+    this.#onClosed();
+  }
+
+  onHead(head: Http1RequestHead): void {
+    this.deadlineMs = Infinity;
+    this.#head = head;
+    this.#keepAlive = head.keepAlive && !this.#context.isDraining();
+    this.#requestEnded = head.body === "none";
+    this.#bytesBefore = this.#writer.bytes;
+    // A body waits until somebody wants it: the exchange resumes it when a machine is connected.
+    if (head.body !== "none") this.#decoder.isPaused = true;
+    const exchange = this.#context.open(this, head);
+    this.#exchange = exchange;
+    exchange.begin();
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    this.#exchange?.onRequestData(buffer, start, end);
+  }
+
+  onEnd(): void {
+    this.#requestEnded = true;
+    // Answered already, in which case the deadline is that of the next request.
+    if (this.#exchange === null) return;
+    this.deadlineMs = Infinity;
+    this.#exchange.onRequestEnd();
+  }
+
+  sendInterim(head: ResponseHead): void {
+    // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
+    if (this.#head?.version === 11) this.#writer.text(encodeResponseHead(head, ""));
+  }
+
+  sendHead(head: ResponseHead, added: string): void {
+    const request = this.#head!;
+    const isBodyless = request.method === "HEAD" || head.status === 204 || head.status === 304 || head.status === 101;
+    this.#chunked = false;
+    let framing = "";
+    if (head.status === 101) framing = `connection: upgrade\r\nupgrade: ${head.fields.value(head.fields.find(FIELD.upgrade))}\r\n`;
+    else if (isBodyless) {
+      if (head.status !== 204 && head.fields.find(FIELD.contentLength) !== -1) framing = framingLine("length", head.contentLength);
+    } else if (head.body === "none" || head.body === "length" || request.version === 11) {
+      framing = framingLine(head.body, head.contentLength);
+      this.#chunked = head.body === "chunked" || head.body === "until_close";
+    } else this.#keepAlive = false;
+    this.#writer.text(encodeResponseHead(head, added + framing + (head.status === 101 ? "" : this.#connectionLine())));
+  }
+
+  sendData(buffer: Buffer, start: number, end: number): boolean {
+    const writer = this.#writer;
+    if (this.#chunked) {
+      writer.text(chunkStart(end - start));
+      writer.copy(buffer, start, end);
+      writer.text(CHUNK_END);
+    } else writer.copy(buffer, start, end);
+    if (writer.isFlowing) return true;
+    this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
+    return false;
+  }
+
+  sendEnd(): void {
+    if (this.#chunked) this.#writer.text(LAST_CHUNK);
+    this.#finish();
+  }
+
+  sendOwn(status: number, lines: string, body: string, mustClose: boolean): void {
+    if (mustClose || !this.#requestEnded) this.#keepAlive = false;
+    const isHead = this.#head?.method === "HEAD";
+    const own = `date: ${new Date().toUTCString()}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${this.#connectionLine()}`;
+    this.#writer.text(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}${own}\r\n${isHead ? "" : body}`);
+    this.#finish();
+  }
+
+  abort(): void {
+    // A clean end could pass for the end of a body that runs until the connection closes.
+    this.#writer.flush();
+    if (this.client.scheme === "http") this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
+    this.#onClosed();
+  }
+
+  pauseBody(): void {
+    this.#decoder.isPaused = true;
+    this.#socket.pause();
+    this.deadlineMs = Infinity;
+  }
+
+  resumeBody(): void {
+    if (!this.#decoder.isPaused) return;
+    this.#decoder.isPaused = false;
+    this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
+    this.#pumpRest();
+  }
+
+  openTunnel(): void {
+    this.#state = "tunnel";
+    this.#keepAlive = false;
+    this.deadlineMs = Infinity;
+    const rest = this.#rest;
+    this.#rest = null;
+    this.#socket.resume();
+    if (rest !== null) this.#exchange?.onTunnelInput(rest, 0, rest.length);
+    if (this.#hasEnded) this.#exchange?.onTunnelInputEnd();
+  }
+
+  sendTunnelData(buffer: Buffer, start: number, end: number): boolean {
+    this.#writer.copy(buffer, start, end);
+    return this.#writer.isFlowing;
+  }
+
+  endTunnel(): void {
+    this.#writer.flush();
+    this.#socket.end();
+  }
+
+  pauseTunnel(): void {
+    this.#socket.pause();
+  }
+
+  resumeTunnel(): void {
+    this.#socket.resume();
+  }
+
+  flush(): void {
+    this.#writer.flush();
+  }
+
+  onDeadline(): void {
+    if (this.#state === "lingering") this.destroy();
+    else if (this.#exchange !== null) this.#exchange.onClientFailed("request_timeout");
+    else if (this.#decoder.isIdle) this.#close();
+    else this.#refuse("request_timeout");
+    this.#context.slab.flush();
+  }
+
+  #onChunk(chunk: Buffer): void {
+    if (this.#state === "tunnel") this.#exchange?.onTunnelInput(chunk, 0, chunk.length);
+    else if (this.#state === "open") this.#pump(chunk);
+    this.#context.slab.flush();
+  }
+
+  /** Decodes as far as it goes; what is left waits for its turn. */
+  #pump(chunk: Buffer): void {
+    if (this.#rest !== null) {
+      this.#hold(Buffer.concat([this.#rest, chunk]));
+      return;
+    }
+    if (this.#exchange === null && this.#decoder.isIdle) {
+      this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.requestHeadMs);
+    } else if (!this.#requestEnded && this.deadlineMs !== Infinity) {
+      this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
+    }
+    const position = this.#decode(chunk);
+    if (position < chunk.length && this.#isOpen()) this.#hold(position === 0 ? chunk : chunk.subarray(position));
+  }
+
+  #decode(chunk: Buffer): number {
+    let position = 0;
+    this.#isPumping = true;
+    try {
+      while (position < chunk.length && this.#isOpen()) {
+        const taken = this.#decoder.decode(chunk, position, chunk.length);
+        // An exchange that ended at once has the decoder ready for the next request, which may be in the same chunk.
+        if (taken === position) break;
+        position = taken;
+      }
+    } catch (error) {
+      this.#onMalformed(error);
+      position = chunk.length;
+    }
+    this.#isPumping = false;
+    return position;
+  }
+
+  /** A tunnel or a closed connection decodes nothing more; a call may have made it one. */
+  #isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  #hold(rest: Buffer): void {
+    this.#rest = rest;
+    if (rest.length >= HIGHEST_PIPELINED_BYTES || !this.#requestEnded) this.#socket.pause();
+  }
+
+  #pumpRest(): void {
+    if (this.#isPumping || this.#state !== "open") return;
+    const rest = this.#rest;
+    this.#rest = null;
+    if (rest !== null) this.#pump(rest);
+    if (this.#rest === null && this.#isOpen()) {
+      this.#socket.resume();
+      if (this.#hasEnded) this.#onEof();
+    }
+  }
+
+  /** The response is complete: next request, or the end. */
+  #finish(): void {
+    this.#exchange = null;
+    this.#head = null;
+    if (this.#state !== "open") return;
+    if (!this.#keepAlive || !this.#requestEnded) {
+      this.#close();
+      return;
+    }
+    this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.keepAliveMs);
+    this.#decoder.next();
+    if (this.#rest !== null || this.#hasEnded) this.#pumpRest();
+  }
+
+  /** Ends the connection after everything written has left; waits a little for the client to see it. */
+  #close(): void {
+    this.#state = "lingering";
+    this.#rest = null;
+    this.#writer.flush();
+    this.deadlineMs = this.#context.deadlines.after(LINGER_MS);
+    this.#socket.end();
+    this.#socket.resume();
+    if (this.#hasEnded) this.destroy();
+  }
+
+  #onDrain(): void {
+    if (this.#requestEnded) this.deadlineMs = Infinity;
+    this.#exchange?.onClientDrain();
+    this.#context.slab.flush();
+  }
+
+  /** The client sends no more, but may still read: a request that came whole gets its response. */
+  #onEof(): void {
+    this.#hasEnded = true;
+    if (this.#state === "tunnel") this.#exchange?.onTunnelInputEnd();
+    else if (this.#state === "lingering") this.destroy();
+    else if (this.#rest !== null) return;
+    else if (this.#exchange === null) this.#close();
+    else if (!this.#requestEnded) this.#exchange.onClientFailed("client_closed");
+    else this.#keepAlive = false;
+    this.#context.slab.flush();
+  }
+
+  #onClosed(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#rest = null;
+    this.deadlineMs = Infinity;
+    this.#context.deadlines.remove(this);
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    exchange?.onClientFailed("client_closed");
+    this.#context.onClosed(this);
+    this.#context.slab.flush();
+  }
+
+  #onMalformed(error: unknown): void {
+    if (!(error instanceof ProxyError)) throw error;
+    if (this.#exchange !== null) this.#exchange.onClientFailed(error.code);
+    else this.#refuse(error.code);
+  }
+
+  #refuse(code: ErrorCode): void {
+    this.#requestEnded = false;
+    this.#bytesBefore = this.#writer.bytes;
+    this.#context.refuse(this, code);
+  }
+
+  #connectionLine(): string {
+    if (!this.#keepAlive) return "connection: close\r\n";
+    return this.#head !== null && this.#head.version < 11 ? "connection: keep-alive\r\n" : "";
+  }
+}

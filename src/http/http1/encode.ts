@@ -1,0 +1,100 @@
+// Hot path. Heads and chunk framing out, as text: re-serialised from parsed fields, hop-by-hop fields left behind
+// (RFC 9110 section 7.6.1). What the edge adds comes in as ready lines.
+
+import { FIELD, FIELD_COUNT } from "../field-names.ts";
+import type { BodyKind, Fields, RequestHead, ResponseHead } from "../message.ts";
+
+/** Fields of a request that are not copied: hop-by-hop, framing, and those that the edge writes itself. */
+const REQUEST_DROPS = flags([
+  FIELD.host,
+  FIELD.connection,
+  FIELD.contentLength,
+  FIELD.transferEncoding,
+  FIELD.te,
+  FIELD.trailer,
+  FIELD.upgrade,
+  FIELD.keepAlive,
+  FIELD.proxyConnection,
+  FIELD.proxyAuthorization,
+  FIELD.http2Settings,
+  FIELD.via,
+  FIELD.xForwardedFor,
+  FIELD.xForwardedProto,
+  FIELD.xForwardedPort,
+  FIELD.xForwardedSsl,
+  FIELD.xRequestStart,
+  FIELD.flyClientIp,
+  FIELD.flyForwardedPort,
+  FIELD.flyForwardedProto,
+  FIELD.flyForwardedSsl,
+  FIELD.flyRegion,
+  FIELD.flyRequestId,
+  FIELD.flyTraceparent,
+  FIELD.flyTracestate,
+  FIELD.flyReplaySrc,
+  FIELD.flyReplayFailed,
+  FIELD.flyReplayCacheStatus,
+  FIELD.flyPreferredInstanceUnavailable,
+  FIELD.flySrc,
+  FIELD.flySrcSignature,
+  FIELD.flyDispatchStart,
+]);
+
+const RESPONSE_DROPS = flags([
+  FIELD.connection,
+  FIELD.contentLength,
+  FIELD.transferEncoding,
+  FIELD.te,
+  FIELD.trailer,
+  FIELD.upgrade,
+  FIELD.keepAlive,
+  FIELD.proxyConnection,
+  FIELD.proxyAuthenticate,
+  FIELD.via,
+  FIELD.server,
+  FIELD.flyRequestId,
+]);
+
+/** The head of a request to a machine. `added` are complete lines, CRLF included. */
+export function encodeRequestHead(head: RequestHead, added: string): string {
+  let text = `${head.method} ${head.target} HTTP/1.1\r\nhost: ${head.authority}\r\n`;
+  text += keptLines(head.fields, REQUEST_DROPS, head.connectionNames);
+  if (head.body === "chunked") text += "transfer-encoding: chunked\r\n";
+  else if (head.body === "length" || head.fields.find(FIELD.contentLength) !== -1) text += `content-length: ${head.contentLength}\r\n`;
+  return `${text + added}\r\n`;
+}
+
+/** The head of a response to a client. `added` are complete lines that frame the body among others. */
+export function encodeResponseHead(head: ResponseHead, added: string): string {
+  return `HTTP/1.1 ${head.status} ${head.reason}\r\n${keptLines(head.fields, RESPONSE_DROPS, head.connectionNames)}${added}\r\n`;
+}
+
+/** The line that says how long a body is; a body that ran until the machine closed is chunked for a client that knows how. */
+export function framingLine(body: BodyKind, contentLength: number): string {
+  if (body === "chunked" || body === "until_close") return "transfer-encoding: chunked\r\n";
+  return `content-length: ${contentLength}\r\n`;
+}
+
+export function chunkStart(bytes: number): string {
+  return `${bytes.toString(16)}\r\n`;
+}
+
+export const CHUNK_END = "\r\n";
+export const LAST_CHUNK = "0\r\n\r\n";
+
+function keptLines(fields: Fields, drops: Uint8Array, connectionNames: readonly string[] | null): string {
+  let text = "";
+  for (let i = 0; i < fields.count; i++) {
+    const id = fields.id(i);
+    if (drops[id] === 1) continue;
+    if (connectionNames !== null && connectionNames.includes(fields.name(i))) continue;
+    text += fields.line(i);
+  }
+  return text;
+}
+
+function flags(ids: readonly number[]): Uint8Array {
+  const table = new Uint8Array(FIELD_COUNT);
+  for (const id of ids) table[id] = 1;
+  return table;
+}

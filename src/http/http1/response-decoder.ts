@@ -1,0 +1,190 @@
+// Hot path. Bytes of a machine's connection in, responses out; as strict as the request side, so that a machine cannot split a
+// response or leave bytes for the next client on a pooled connection (RFC 9112 sections 4 to 7).
+
+import { CHARACTERS, DIGIT, VALUE } from "../characters.ts";
+import { FIELD } from "../field-names.ts";
+import type { BodyKind, ResponseHead, ResponseSink } from "../message.ts";
+import { ProxyError } from "../../core/errors.ts";
+import { BodyDecoder } from "./body-decoder.ts";
+import { Http1Fields } from "./fields.ts";
+import { CLOSE, ConnectionOptions, KEEP_ALIVE, UPGRADE, contentLength, isChunked } from "./framing.ts";
+import { HeadBuffer } from "./head-buffer.ts";
+
+export interface ResponseLimits {
+  readonly headBytes: number;
+  readonly headers: number;
+}
+
+/** Interim responses before the final one; a machine that sends more is broken or hostile. */
+const MAX_INTERIM = 16;
+
+const CR = 0x0d;
+const LF = 0x0a;
+const SP = 0x20;
+
+export class Http1ResponseHead implements ResponseHead {
+  readonly fields: Http1Fields;
+  status = 0;
+  reason = "";
+  version = 11;
+  body: BodyKind = "none";
+  contentLength = 0;
+  upgrade = "";
+  connectionNames: readonly string[] | null = null;
+  /** May the connection be used again after this response? */
+  keepAlive = true;
+  /** Did the machine declare a length? For HEAD and 304 that is the length a GET would have had. */
+  hasContentLength = false;
+
+  constructor(maxFields: number) {
+    this.fields = new Http1Fields(maxFields);
+  }
+}
+
+export class ResponseDecoder {
+  readonly #headBuffer: HeadBuffer;
+  readonly #head: Http1ResponseHead;
+  readonly #connection = new ConnectionOptions("bad_response");
+  readonly #body = new BodyDecoder("bad_response");
+  #sink: ResponseSink | null = null;
+  #isHead = false;
+  #inBody = false;
+  #interim = 0;
+
+  constructor(limits: ResponseLimits) {
+    this.#headBuffer = new HeadBuffer(limits.headBytes);
+    this.#head = new Http1ResponseHead(limits.headers);
+  }
+
+  /** A request was sent on this connection: its response goes to `sink`. */
+  expect(sink: ResponseSink, isHead: boolean): void {
+    this.#sink = sink;
+    this.#isHead = isHead;
+    this.#inBody = false;
+    this.#interim = 0;
+  }
+
+  /** No response is awaited. */
+  get isIdle(): boolean {
+    return this.#sink === null;
+  }
+
+  /**
+   * Decodes `buffer[position, end)` and returns the position behind the response: bytes left over belong to nobody (or to the
+   * tunnel, after a 101). Throws `bad_response`.
+   */
+  decode(buffer: Buffer, position: number, end: number): number {
+    while (position < end && this.#sink !== null) {
+      if (this.#inBody) {
+        position = this.#body.decode(buffer, position, end, this.#sink);
+        if (this.#body.isDone) this.#end();
+      } else position = this.#decodeHead(buffer, position, end);
+    }
+    return position;
+  }
+
+  /** The machine closed the connection. Throws `upstream_closed` or `response_truncated` when that cuts a response short. */
+  finish(): void {
+    if (this.#sink === null) return;
+    if (!this.#inBody) throw new ProxyError("upstream_closed");
+    if (!this.#body.mayEnd) throw new ProxyError("response_truncated");
+    this.#body.finish();
+    this.#end();
+  }
+
+  #decodeHead(buffer: Buffer, position: number, end: number): number {
+    if (!this.#find(buffer, position, end)) return end;
+    const next = this.#headBuffer.next;
+    const head = this.#head;
+    this.#readHead(this.#headBuffer.buffer, this.#headBuffer.start, this.#headBuffer.end);
+    this.#headBuffer.release();
+    if (head.status < 200 && head.status !== 101) {
+      if (++this.#interim > MAX_INTERIM) throw new ProxyError("bad_response", "too many interim responses");
+      this.#sink!.onInterim(head);
+      return next;
+    }
+    this.#inBody = head.body !== "none";
+    if (this.#inBody) this.#body.begin(head.body, head.contentLength);
+    this.#sink!.onHead(head);
+    if (!this.#inBody) this.#end();
+    return next;
+  }
+
+  #find(buffer: Buffer, position: number, end: number): boolean {
+    try {
+      return this.#headBuffer.find(buffer, position, end);
+    } catch (error) {
+      throw new ProxyError("bad_response", "the response head is malformed or too large", { cause: error });
+    }
+  }
+
+  #end(): void {
+    const sink = this.#sink;
+    this.#sink = null;
+    this.#inBody = false;
+    sink?.onEnd();
+  }
+
+  #readHead(buffer: Buffer, start: number, end: number): void {
+    const head = this.#head;
+    const text = buffer.toString("latin1", start, end);
+    head.version = readVersion(text);
+    head.status = readStatus(buffer, start + 9);
+    if (head.status < 200 && head.version < 11) throw new ProxyError("bad_response", "an interim response in HTTP/1.0, which has none");
+    let position = start + 12;
+    // The space before an empty reason phrase is often left out; nothing can be read two ways because of it.
+    if (buffer[position] === SP) position++;
+    else if (buffer[position] !== CR) throw new ProxyError("bad_response", "the status line is malformed");
+    const reasonStart = position;
+    while ((CHARACTERS[buffer[position]!]! & VALUE) !== 0) position++;
+    if (buffer[position] !== CR || buffer[position + 1] !== LF) throw new ProxyError("bad_response", "the status line is malformed");
+    head.reason = text.substring(reasonStart - start, position - start);
+    try {
+      head.fields.parse(buffer, position + 2, end, text, start);
+    } catch (error) {
+      throw new ProxyError("bad_response", "a header field of the response is malformed", { cause: error });
+    }
+    this.#readConnection(head);
+    this.#readBody(head);
+  }
+
+  #readConnection(head: Http1ResponseHead): void {
+    const connection = this.#connection;
+    connection.read(head.fields);
+    head.connectionNames = connection.names;
+    head.keepAlive = (connection.flags & CLOSE) === 0 && (head.version >= 11 || (connection.flags & KEEP_ALIVE) !== 0);
+    const index = (connection.flags & UPGRADE) !== 0 ? head.fields.find(FIELD.upgrade) : -1;
+    head.upgrade = index === -1 ? "" : head.fields.value(index).toLowerCase();
+  }
+
+  /** RFC 9112 section 6.3. */
+  #readBody(head: Http1ResponseHead): void {
+    const chunked = isChunked(head.fields, head.version, "bad_response");
+    const length = contentLength(head.fields, "bad_response");
+    head.hasContentLength = length >= 0;
+    head.contentLength = Math.max(length, 0);
+    if (this.#isHead || head.status < 200 || head.status === 204 || head.status === 304) head.body = "none";
+    else if (chunked) head.body = "chunked";
+    else if (length >= 0) head.body = length > 0 ? "length" : "none";
+    else {
+      head.body = "until_close";
+      head.keepAlive = false;
+    }
+  }
+}
+
+function readVersion(text: string): number {
+  if (text.startsWith("HTTP/1.1 ")) return 11;
+  if (text.startsWith("HTTP/1.0 ")) return 10;
+  throw new ProxyError("bad_response", "the response is not HTTP/1.0 or HTTP/1.1");
+}
+
+function readStatus(buffer: Buffer, position: number): number {
+  let status = 0;
+  for (let i = position; i < position + 3; i++) {
+    if ((CHARACTERS[buffer[i]!]! & DIGIT) === 0) throw new ProxyError("bad_response", "the status is not a number");
+    status = status * 10 + buffer[i]! - 0x30;
+  }
+  if (status < 100 || status > 599) throw new ProxyError("bad_response", `the status ${status} is out of range`);
+  return status;
+}

@@ -1,0 +1,5 @@
+// The program: arguments in, exit code out. Everything else is in cli/.
+
+import { runCli } from "./cli/cli.ts";
+
+process.exitCode = await runCli(process.argv.slice(2));

@@ -1,0 +1,75 @@
+// What the main thread and the workers say to each other. Everything a worker decides with comes in these messages and in the load table.
+
+import type { AppEntry } from "../catalog/entry.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import type { IssuedCertificate } from "../certs/issuer.ts";
+import type { HttpsPorts } from "../edge/redirects.ts";
+import type { TrafficReport } from "../telemetry/traffic.ts";
+
+/** Given to a worker at birth. */
+export interface WorkerData {
+  readonly index: number;
+  readonly region: string;
+  readonly load: SharedArrayBuffer;
+  /** Sessions resume on every worker. */
+  readonly ticketKeys: Uint8Array;
+  readonly log: { readonly level: string; readonly destination: string };
+  /** Where access lines go; null for nowhere. */
+  readonly accessLog: string | null;
+  readonly timeouts: WorkerTimeouts;
+  readonly limits: WorkerLimits;
+}
+
+export interface WorkerTimeouts {
+  readonly tlsHandshakeMs: number;
+  readonly requestHeadMs: number;
+  readonly keepAliveIdleMs: number;
+  readonly clientIdleMs: number;
+  readonly upstreamConnectMs: number;
+  readonly upstreamHeadMs: number;
+  readonly upstreamIdleMs: number;
+  readonly drainMs: number;
+}
+
+export interface WorkerLimits {
+  readonly headBytes: number;
+  readonly targetBytes: number;
+  readonly headers: number;
+  readonly waitingPerApp: number;
+  readonly attempts: number;
+}
+
+export interface ListenRequest {
+  /** Names the listener: `https 443 127.0.0.1`. */
+  readonly key: string;
+  readonly host: string;
+  readonly port: number;
+  readonly publicPort: number;
+  readonly tls: boolean;
+}
+
+export type ToWorker =
+  | { readonly type: "app"; readonly entry: AppEntry }
+  | { readonly type: "app_removed"; readonly name: string }
+  | { readonly type: "listen"; readonly request: ListenRequest }
+  | { readonly type: "unlisten"; readonly key: string }
+  | { readonly type: "https_ports"; readonly ports: HttpsPorts }
+  | { readonly type: "certificate"; readonly hostname: string; readonly certificate: IssuedCertificate }
+  | { readonly type: "certificate_failed"; readonly hostname: string; readonly code: ErrorCode; readonly message: string }
+  | { readonly type: "woken"; readonly app: string; readonly service: string }
+  | { readonly type: "wake_failed"; readonly app: string; readonly service: string; readonly code: ErrorCode; readonly message: string }
+  | { readonly type: "report" }
+  | { readonly type: "drain" }
+  /** A test's: throws inside the worker. */
+  | { readonly type: "crash" };
+
+export type FromWorker =
+  | { readonly type: "started" }
+  | { readonly type: "listening"; readonly key: string; readonly port: number }
+  | { readonly type: "listen_failed"; readonly key: string; readonly message: string; readonly code: string }
+  | { readonly type: "certificate_wanted"; readonly hostname: string }
+  | { readonly type: "wake"; readonly app: string; readonly service: string; readonly reason: "asleep" | "busy" }
+  /** The first request after a wake is on its way to the machine. */
+  | { readonly type: "served"; readonly app: string; readonly machine: string; readonly heldMs: number }
+  | { readonly type: "report"; readonly report: TrafficReport }
+  | { readonly type: "drained" };

@@ -1,0 +1,213 @@
+// Why a request goes where it goes: what `kittiwake explain` and `GET /explain` answer. The same matching and ranking as for a real request,
+// told as plain data instead of acted upon; nothing is claimed and nothing is woken. Pure.
+
+import type { AppEntry, MachineEntry, ServiceEntry } from "../catalog/entry.ts";
+import type { Latency, RegionDistance } from "../catalog/latency.ts";
+import { UNKNOWN_RTT_MS } from "../catalog/latency.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import { ProxyError } from "../core/errors.ts";
+import type { Health, MachineState } from "../core/machine.ts";
+import { isWakeable } from "../core/machine.ts";
+import { exclusion, rank } from "./rank.ts";
+import { Router } from "./router.ts";
+
+export interface Explanation {
+  readonly url: string;
+  /** Where the request is thought to come in. */
+  readonly region: string;
+  readonly host: string;
+  /** As apps name it; the port bound on this node may be another. */
+  readonly publicPort: number;
+  readonly app: string;
+  /** Key of the service; null when the app has no HTTP service on this port. After a redirect: the one that HTTPS leads to. */
+  readonly service: string | null;
+  readonly internalPort: number | null;
+  /** Would a 301 send the client to HTTPS first? */
+  readonly redirectsToHttps: boolean;
+  /** Those that may get the request in the order in which they are tried, then the others, nearest first. */
+  readonly candidates: readonly ExplainedMachine[];
+  readonly outcome: Outcome;
+}
+
+export interface ExplainedMachine {
+  readonly id: string;
+  readonly name: string;
+  readonly region: string;
+  readonly rttMs: number;
+  readonly rttSource: RegionDistance["source"] | "unknown";
+  readonly state: MachineState;
+  readonly health: Health;
+  readonly inFlight: number;
+  readonly softLimit: number;
+  /** null: unlimited. */
+  readonly hardLimit: number | null;
+  readonly eligible: boolean;
+  /** Why it is in or out: one phrase. */
+  readonly reason: string;
+}
+
+/**
+ * - forward: the machine gets the request
+ * - wake: the request waits for this machine to wake
+ * - wait: it waits for a place, since all machines are at their hard limit
+ * - refuse: it is answered with this error
+ */
+export type Outcome =
+  | { readonly action: "forward" | "wake"; readonly machine: string; readonly reason: string }
+  | { readonly action: "wait"; readonly reason: string }
+  | { readonly action: "refuse"; readonly code: ErrorCode; readonly reason: string };
+
+export interface ExplainView {
+  readonly region: string;
+  readonly latency: Pick<Latency, "table">;
+  /** In flight on a slot of the load table. */
+  count(slot: number): number;
+  /** Where a public port is bound to another one on this node. */
+  readonly listeners: readonly { readonly publicPort: number; readonly port: number }[];
+}
+
+/**
+ * Follows a URL to a machine without sending anything. A URL without a scheme is taken as HTTPS. Throws `bad_request` for what is no
+ * URL, `app_not_found` for a host that no app declares, `config_invalid` for an unknown region.
+ */
+export function explain(entries: Iterable<AppEntry>, url: string, view: ExplainView): Explanation {
+  const target = parseTarget(url, view.listeners);
+  const router = new Router<ServiceEntry, AppEntry>();
+  for (const entry of entries) router.set(entry);
+  const app = router.match(target.host);
+  if (app === null) throw new ProxyError("app_not_found", `no app declares the host name "${target.host}"`);
+
+  const route = router.route(app, target.publicPort);
+  const redirectsToHttps = route !== null && route.port.forceHttps && target.scheme === "http";
+  const service = (redirectsToHttps ? (router.route(app, 443) ?? route) : route)?.service ?? null;
+  const { host, publicPort } = target;
+  const facts = { url: target.url, region: view.region, host, publicPort, app: app.name, redirectsToHttps };
+  if (service === null) {
+    const reason = `app "${app.name}" has no HTTP service on port ${publicPort}`;
+    return {
+      ...facts,
+      service: null,
+      internalPort: null,
+      candidates: [],
+      outcome: { action: "refuse", code: "misdirected_request", reason },
+    };
+  }
+  const distances = new Map(view.latency.table(view.region).map((distance) => [distance.code, distance]));
+  const machines = service.machines.map((machine): LocatedMachine => {
+    const distance = distances.get(machine.region);
+    const inFlight = view.count(machine.slot);
+    return { ...machine, rttMs: distance?.rttMs ?? UNKNOWN_RTT_MS, rttSource: distance?.source ?? "unknown", inFlight };
+  });
+  return {
+    ...facts,
+    service: service.key,
+    internalPort: service.internalPort,
+    candidates: inOrder(machines, service).map((machine) => describe(machine, service)),
+    outcome: choose(machines, service),
+  };
+}
+
+/** A machine as seen from the region in question. */
+interface LocatedMachine extends MachineEntry {
+  readonly rttSource: ExplainedMachine["rttSource"];
+  readonly inFlight: number;
+}
+
+interface Target {
+  readonly url: string;
+  readonly scheme: "http" | "https";
+  readonly host: string;
+  readonly publicPort: number;
+}
+
+function parseTarget(text: string, listeners: ExplainView["listeners"]): Target {
+  const url = URL.parse(text.includes("://") ? text : `https://${text}`);
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:") || url.username !== "" || url.password !== "") {
+    throw new ProxyError("bad_request", `expected a URL such as "https://hello.localhost/", got ${JSON.stringify(text)}`);
+  }
+  const scheme = url.protocol === "https:" ? "https" : "http";
+  const usual = scheme === "https" ? 443 : 80;
+  const port = url.port === "" ? usual : Number(url.port);
+  const publicPort = listeners.find((listener) => listener.port === port)?.publicPort ?? port;
+  return { url: url.href, scheme, host: url.hostname.replace(/\.$/, ""), publicPort };
+}
+
+function inOrder(machines: readonly LocatedMachine[], service: ServiceEntry): LocatedMachine[] {
+  const up = rank(machines, service.autoStart).groups.flat();
+  const others = machines.filter((machine) => !up.includes(machine));
+  return [...up, ...others.toSorted((a, b) => a.rttMs - b.rttMs || a.region.localeCompare(b.region) || a.id.localeCompare(b.id))];
+}
+
+function describe(machine: LocatedMachine, service: ServiceEntry): ExplainedMachine {
+  const { id, name, region, rttMs, rttSource, state, health, inFlight } = machine;
+  const { softLimit, hardLimit } = service;
+  const excluded = exclusion(machine);
+  const eligible = excluded === null && hasRoom(machine, service);
+  const reason = excluded === null ? reasonInside(machine, service) : reasonOutside(machine, service, excluded);
+  return { id, name, region, rttMs, rttSource, state, health, inFlight, softLimit, hardLimit, eligible, reason };
+}
+
+function reasonInside(machine: LocatedMachine, service: ServiceEntry): string {
+  if (!hasRoom(machine, service)) return "at its hard limit";
+  if (machine.inFlight >= service.softLimit) return "at its soft limit, but below the hard one";
+  return machine.health === "passing" ? "up and has room" : "up, though no check has answered yet";
+}
+
+function reasonOutside(machine: LocatedMachine, service: ServiceEntry, excluded: string): string {
+  if (machine.cordoned || !isWakeable(machine.state)) return excluded;
+  return service.autoStart ? `${excluded}, can be woken` : `${excluded}, and auto_start_machines is off`;
+}
+
+function hasRoom(machine: LocatedMachine, { hardLimit }: ServiceEntry): boolean {
+  return hardLimit === null || machine.inFlight < hardLimit;
+}
+
+/** What `Balancer.claim` would do, with the less loaded machine where it picks two at random. */
+function choose(machines: readonly LocatedMachine[], service: ServiceEntry): Outcome {
+  const { groups, hasWakeable, hasStarting, unhealthy } = rank(machines, service.autoStart);
+  for (const [index, group] of groups.entries()) {
+    const [best] = group.filter((machine) => hasRoom(machine, service)).toSorted((a, b) => a.inFlight - b.inFlight);
+    if (best === undefined) continue;
+    const why = group.length > 1 ? `least loaded of ${group.length} in ${best.region}` : nearest(index);
+    const wakesAnother = hasWakeable && best.inFlight >= service.softLimit;
+    return { action: "forward", machine: best.id, reason: wakesAnother ? `${why}; it is busy, so another one is woken as well` : why };
+  }
+  if (groups.length > 0) return { action: "wait", reason: "every machine that is up is at its hard limit" };
+  const sleeper = hasWakeable || hasStarting ? soonest(machines, service) : undefined;
+  if (sleeper !== undefined) return { action: "wake", machine: sleeper.id, reason: reasonToWake(sleeper) };
+  if (unhealthy > 0)
+    return { action: "refuse", code: "no_healthy_machine", reason: "no machine passes its health check, and none can be woken" };
+  return { action: "refuse", code: "no_machine", reason: "no machine is up, and none can be woken" };
+}
+
+function nearest(groupsWithoutRoom: number): string {
+  return groupsWithoutRoom === 0 ? "nearest machine that is up" : "nearest machine below its hard limit";
+}
+
+/** How soon a machine can serve; as wake/wake-order.ts has it, which alone knows of crashes and of starts that take too long. */
+const READY_SOONEST: Readonly<Record<MachineState, number>> = {
+  started: 0,
+  starting: 1,
+  suspended: 2,
+  suspending: 3,
+  created: 4,
+  stopped: 4,
+  failed: 5,
+  stopping: 6,
+};
+
+/** The machine that a wake would try first: the nearest, then what is ready soonest. */
+function soonest(machines: readonly LocatedMachine[], { autoStart }: ServiceEntry): LocatedMachine | undefined {
+  return machines
+    .filter(({ cordoned, state, health }) => {
+      if (cordoned) return false;
+      return state === "started" ? health !== "critical" : autoStart || state === "starting";
+    })
+    .toSorted((a, b) => a.rttMs - b.rttMs || READY_SOONEST[a.state] - READY_SOONEST[b.state])[0];
+}
+
+function reasonToWake({ state }: LocatedMachine): string {
+  return state === "starting"
+    ? "nothing is up yet, and the nearest machine is starting"
+    : `nothing is up; nearest that can be woken (${state})`;
+}

@@ -1,0 +1,70 @@
+// Hot path. Which app and service a request is for: by host name, then by the public port it came to (reference section 2.1).
+
+import type { ServicePort } from "../core/app.ts";
+
+export interface Routable {
+  readonly ports: readonly ServicePort[];
+}
+
+export interface RoutableApp<Service extends Routable> {
+  readonly name: string;
+  readonly hostnames: readonly string[];
+  readonly services: readonly Service[];
+}
+
+export interface Route<Service extends Routable> {
+  readonly service: Service;
+  readonly port: ServicePort;
+}
+
+/** Every app that this edge knows. `version` changes with every change, so that a connection can remember a match. */
+export class Router<Service extends Routable, App extends RoutableApp<Service>> {
+  readonly #apps = new Map<string, App>();
+  readonly #byHost = new Map<string, App>();
+  version = 0;
+
+  get apps(): Iterable<App> {
+    return this.#apps.values();
+  }
+
+  app(name: string): App | undefined {
+    return this.#apps.get(name);
+  }
+
+  set(app: App): void {
+    this.#forgetHosts(app.name);
+    this.#apps.set(app.name, app);
+    for (const hostname of app.hostnames) this.#byHost.set(hostname, app);
+    this.version++;
+  }
+
+  delete(name: string): void {
+    this.#forgetHosts(name);
+    this.#apps.delete(name);
+    this.version++;
+  }
+
+  /** The app that declares the host name; exact names win over `*.` ones, which stand for exactly one label. */
+  match(host: string): App | null {
+    const exact = this.#byHost.get(host);
+    if (exact !== undefined) return exact;
+    const dot = host.indexOf(".");
+    return dot === -1 ? null : (this.#byHost.get(`*${host.slice(dot)}`) ?? null);
+  }
+
+  /** The HTTP service of the app on a public port; null when it has none there. */
+  route(app: App, publicPort: number): Route<Service> | null {
+    for (const service of app.services) {
+      for (const port of service.ports) {
+        if (publicPort >= port.start && publicPort <= port.end && port.handlers.includes("http")) return { service, port };
+      }
+    }
+    return null;
+  }
+
+  #forgetHosts(name: string): void {
+    const old = this.#apps.get(name);
+    if (old === undefined) return;
+    for (const hostname of old.hostnames) if (this.#byHost.get(hostname) === old) this.#byHost.delete(hostname);
+  }
+}

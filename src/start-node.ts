@@ -1,0 +1,332 @@
+// The composition root of the node: everything is made here, in the order in which it depends on each other, and ended in the reverse
+// order. The CLI and every test start a node with this function; several may live in one process.
+
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type { DriverName } from "./core/app.ts";
+import type { Component } from "./core/component.ts";
+import { ProxyError } from "./core/errors.ts";
+import { REGIONS } from "./core/region-table.ts";
+import { supervise } from "./core/supervise.ts";
+import { createLog, logFailure } from "./telemetry/log.ts";
+import { Metrics } from "./telemetry/metrics.ts";
+import type { UsableConfig } from "./config/load.ts";
+import type { NodeConfig } from "./config/node-config.ts";
+import { refusals } from "./config/refusals.ts";
+import { SqliteStore } from "./state/sqlite-store.ts";
+import { Catalog } from "./catalog/catalog.ts";
+import { Latency } from "./catalog/latency.ts";
+import { LoadTable, MAX_WORKERS } from "./catalog/load-table.ts";
+import { MachineLoad } from "./catalog/machine-load.ts";
+import { Certificates } from "./certs/certificates.ts";
+import { LocalCa } from "./certs/local-ca.ts";
+import { Checker } from "./health/checker.ts";
+import { verdict } from "./health/verdict.ts";
+import { Host } from "./wake/host.ts";
+import { Idler } from "./wake/idler.ts";
+import { Waker } from "./wake/waker.ts";
+import { ProcessDriver } from "./wake/drivers/process.ts";
+import { StaticDriver } from "./wake/drivers/static.ts";
+import type { Driver, DriverEvents } from "./wake/driver.ts";
+import { AdminServer } from "./admin/server.ts";
+import type { ListenerStatus, NodeControl, ReloadResult } from "./admin/control.ts";
+import { Control } from "./node/control.ts";
+import { nodeIdentity } from "./node/identity.ts";
+import { PublicListeners } from "./node/public-listeners.ts";
+import { WorkerPool } from "./node/worker-pool.ts";
+import type { FromWorker, WorkerData } from "./node/worker-messages.ts";
+
+export interface StartOptions {
+  /** What is read again on a reload. */
+  readonly configPath: string;
+  readonly onEvent?: (event: NodeEvent) => void;
+  /** true: machines run on when the node stops, and the next one adopts them. */
+  readonly keepMachines?: boolean;
+}
+
+export type NodeEvent =
+  | { readonly type: "woke"; readonly app: string; readonly name: string; readonly region: string; readonly totalMs: number; readonly startMs: number }
+  | { readonly type: "reloaded"; readonly result: ReloadResult }
+  | { readonly type: "worker_replaced"; readonly index: number; readonly reason: string };
+
+export interface Node extends AsyncDisposable {
+  readonly control: NodeControl;
+  readonly listeners: readonly ListenerStatus[];
+  readonly adminUrl: string;
+  /** Stops accepting, lets exchanges finish, ends machines (or leaves them), closes the stores. */
+  stop(options?: { readonly keepMachines?: boolean }): Promise<void>;
+  /** For tests: throws inside a worker. */
+  crashWorker(index: number): void;
+}
+
+/** Resolves when all listeners accept. Throws what stands in the way, and leaves nothing running then. */
+export async function startNode(config: UsableConfig, options: StartOptions): Promise<Node> {
+  const stack = new AsyncDisposableStack();
+  try {
+    return await compose(config, options, stack);
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+async function compose(config: UsableConfig, options: StartOptions, stack: AsyncDisposableStack): Promise<Node> {
+  const { node } = config;
+  const reasons = refusals(node, config.apps);
+  if (reasons.length > 0) throw new ProxyError("config_invalid", reasons.join("; "));
+  const log = createLog({ level: node.log.level, destination: node.log.file ?? "stderr", name: node.node });
+  stack.defer(() => log.close());
+  const startedAtMs = Date.now();
+  const emit = options.onEvent ?? (() => {});
+  const stopping = new AbortController();
+  const isKeepingMachines = { value: options.keepMachines ?? false };
+
+  // State and knowledge
+  const nodeId = nodeIdentity(node.dataDir);
+  const store = new SqliteStore({ path: join(node.dataDir, "state.db") });
+  stack.defer(() => store.close());
+  const load = LoadTable.create();
+  let latency = latencyOf(config);
+  const catalog: Catalog = new Catalog({
+    load,
+    rttMs: (region) => latency.rttMs(node.region, region),
+    onEntry: (entry) => workers.broadcast({ type: "app", entry }),
+    onRemoved: (name) => workers.broadcast({ type: "app_removed", name }),
+    onFull: ({ app, id }) => log.error({ app, machine: id }, "the load table is full: this machine gets no traffic"),
+    now: () => performance.now(),
+  });
+  const machineLoad = new MachineLoad(load, (id) => catalog.slotsOf(id));
+
+  // Machines
+  const checker = new Checker({
+    log,
+    now: Date.now,
+    random: Math.random,
+    onResult: (id, results) => host.setHealth(id, verdict(results), results),
+  });
+  stack.defer(() => checker.close());
+  const events: DriverEvents = {
+    onExit: (id, exit) => host.onExit(id, exit),
+    onOutput: (id, stream, line) => host.onOutput(id, stream, line),
+  };
+  const processes = new ProcessDriver({ dir: node.dataDir, nodeId, events, hostEnvironment: process.env });
+  const host: Host = new Host({
+    node: node.node,
+    drivers: new Map<DriverName, Driver>([
+      ["process", processes],
+      ["static", new StaticDriver()],
+    ]),
+    store,
+    load: machineLoad,
+    log,
+    onChange: (record) => {
+      catalog.setMachine(record);
+      checker.watch(record, catalog.app(record.app)?.services ?? []);
+    },
+    onRemoved: (app, id) => {
+      checker.forget(id);
+      catalog.removeMachine(app, id);
+    },
+    now: Date.now,
+    random: Math.random,
+    drainMs: node.timeouts.drainMs,
+  });
+  stack.defer(() => host.close({ keepMachines: isKeepingMachines.value }));
+
+  // Waking and sleeping
+  const wokenIn = new Map<string, number>();
+  const waker = new Waker({
+    region: node.region,
+    host,
+    app: (name) => catalog.app(name),
+    rttMs: (region) => latency.rttMs(node.region, region),
+    inFlight: (id) => machineLoad.inFlight(id),
+    onWoke: () => {},
+    log,
+    now: Date.now,
+  });
+  const idler = new Idler({ host, apps: () => catalog.apps, load: machineLoad, log });
+
+  // Certificates
+  const ca = await LocalCa.open(join(node.dataDir, "ca"), { log });
+  const certificates: Certificates = new Certificates({
+    issuer: ca,
+    isDeclared: (hostname) => catalog.apps.some((app) => app.hostnames.includes(hostname)),
+    onRenewed: (hostname, certificate) => workers.broadcast({ type: "certificate", hostname, certificate }),
+    log,
+  });
+
+  // The data plane
+  const metrics = new Metrics({
+    region: node.region,
+    host: node.node,
+    onScrape: () => setGauges(metrics, host, machineLoad, workers),
+  });
+  const answer = async (worker: number, message: FromWorker): Promise<void> => {
+    switch (message.type) {
+      case "wake":
+        return await wakeFor(worker, message);
+      case "certificate_wanted":
+        return await certify(worker, message.hostname);
+      case "report":
+        return metrics.add(message.report);
+      case "served":
+        return reportWake(message);
+      default:
+    }
+  };
+  const workers: WorkerPool = new WorkerPool({
+    count: Math.min(node.workers, MAX_WORKERS),
+    data: workerData(node, load),
+    entries: () => catalog.entries,
+    onMessage: (worker, message) => void answer(worker, message),
+    onDied: (index, reason) => {
+      load.releaseWorker(index);
+      metrics.countWorkerRestart();
+      log.error({ worker: index, reason }, "a worker died and is replaced");
+      emit({ type: "worker_replaced", index, reason });
+    },
+    random: Math.random,
+  });
+
+  const wakeFor = async (worker: number, message: Extract<FromWorker, { type: "wake" }>): Promise<void> => {
+    const { app, service, reason } = message;
+    try {
+      const { record, startMs } = await waker.wake(app, service, reason);
+      if (reason === "asleep") {
+        if (startMs > 0) wokenIn.set(record.id, startMs);
+        workers.send(worker, { type: "woken", app, service });
+      }
+      if (startMs > 0) metrics.countWake(app, record.region, "woken");
+    } catch (error) {
+      if (reason === "busy") return;
+      logFailure(log, error, { app, service });
+      metrics.countWake(app, "", "failed");
+      const { code, message: text } = error instanceof ProxyError ? error : new ProxyError("internal");
+      workers.send(worker, { type: "wake_failed", app, service, code, message: text });
+    }
+  };
+  const certify = async (worker: number, hostname: string): Promise<void> => {
+    try {
+      workers.send(worker, { type: "certificate", hostname, certificate: await certificates.get(hostname) });
+    } catch (error) {
+      logFailure(log, error, { hostname });
+      const { code, message } = error instanceof ProxyError ? error : new ProxyError("certificate_unavailable");
+      workers.send(worker, { type: "certificate_failed", hostname, code, message });
+    }
+  };
+  const reportWake = ({ app, machine, heldMs }: Extract<FromWorker, { type: "served" }>): void => {
+    const startMs = wokenIn.get(machine);
+    const record = host.machine(app, machine);
+    if (startMs === undefined || record === undefined) return;
+    wokenIn.delete(machine);
+    metrics.observeWake(app, record.region, heldMs / 1000);
+    log.info({ app, machine, region: record.region, totalMs: heldMs, startMs }, "woke a machine");
+    emit({ type: "woke", app, name: record.name, region: record.region, totalMs: heldMs, startMs });
+  };
+
+  // Up, in order: nobody is let in before the node knows what it runs.
+  for (const app of config.apps) catalog.setApp(app);
+  const listeners = new PublicListeners({ edge: node.edge, workers, log });
+  const control = new Control({
+    config,
+    configPath: options.configPath,
+    startedAtMs,
+    host,
+    catalog,
+    latency: () => latency,
+    machineLoad,
+    load,
+    workers,
+    listeners,
+    metrics,
+    onReload: async (next) => {
+      latency = latencyOf(next);
+      const removed = catalog.apps.filter(({ name }) => !next.apps.some((app) => app.name === name));
+      for (const app of next.apps) catalog.setApp(app);
+      catalog.refresh();
+      await listeners.apply(next.apps);
+      for (const record of host.machines()) checker.watch(record, catalog.app(record.app)?.services ?? []);
+      // Machines change behind the reload's back, as long as that takes; an app that is gone stays known until its machines are.
+      void host.applyApps(next.apps).then(() => removed.forEach(({ name }) => catalog.removeApp(name)));
+    },
+    onReloaded: (result) => emit({ type: "reloaded", result }),
+    log,
+  });
+
+  const running: Promise<void>[] = [];
+  const run = (component: Component): void => {
+    const onBroken = (_: Component, error: unknown, retryMs: number): void => {
+      log.error({ err: error, component: component.name, retryMs }, "a component broke and is started again");
+    };
+    running.push(supervise(component, { signal: stopping.signal, random: Math.random, onBroken }));
+  };
+  stack.defer(async () => {
+    stopping.abort();
+    await Promise.all(running);
+  });
+  // First of all, because only one node can have this address: a second one with the same data must not touch its machines.
+  const admin = new AdminServer({ listen: node.admin.listen, token: node.admin.token, control, log });
+  run(admin);
+  const adminAddress = await admin.listening;
+
+  stack.defer(async () => {
+    control.isStopping = true;
+    await workers.stop(node.timeouts.drainMs);
+  });
+  await workers.start();
+  await host.adopt(config.apps);
+  const strays = await processes.endStrays(new Set(host.machines().map(({ id }) => id)));
+  if (strays.length > 0) log.warn({ machines: strays }, "ended machines that no app declares any more");
+  void host.applyApps(config.apps);
+  await listeners.apply(config.apps);
+  run(idler);
+  run(certificates);
+
+  const stop = async (stopOptions: { readonly keepMachines?: boolean } = {}): Promise<void> => {
+    isKeepingMachines.value = stopOptions.keepMachines ?? isKeepingMachines.value;
+    await stack.disposeAsync();
+  };
+  return {
+    control,
+    listeners: listeners.status,
+    adminUrl: `http://${adminAddress.host.includes(":") ? `[${adminAddress.host}]` : adminAddress.host}:${adminAddress.port}`,
+    stop,
+    crashWorker: (index) => workers.send(index, { type: "crash" }),
+    [Symbol.asyncDispose]: () => stop(),
+  };
+}
+
+function latencyOf({ regions }: UsableConfig): Latency {
+  return new Latency({ regions: [...REGIONS, ...regions.regions], measured: regions.measured });
+}
+
+function workerData({ region, log, timeouts, limits }: NodeConfig, load: LoadTable): Omit<WorkerData, "index"> {
+  const destination = log.file ?? "stderr";
+  const accessLog = { log: destination, off: null, stderr: "stderr", stdout: "stdout", file: "" };
+  return {
+    region,
+    load: load.buffer,
+    ticketKeys: randomBytes(48),
+    log: { level: log.level, destination },
+    accessLog: log.access.to === "file" ? log.access.file : accessLog[log.access.to],
+    timeouts,
+    limits,
+  };
+}
+
+function setGauges(metrics: Metrics, host: Host, load: MachineLoad, workers: WorkerPool): void {
+  const records = host.machines();
+  const concurrency = records.map(({ app, id, region }) => ({ labels: { app, region, instance: id }, value: load.inFlight(id) }));
+  metrics.setGauge("fly_app_concurrency", concurrency);
+  const states = Map.groupBy(records, ({ app, region, state }) => JSON.stringify({ app, region, state }));
+  metrics.setGauge("kittiwake_machines", [...states].map(([labels, { length }]) => ({ labels: JSON.parse(labels) as Record<string, string>, value: length })));
+  let waiting = 0;
+  let connections = 0;
+  for (const { report } of workers.members) {
+    waiting += report?.waiting ?? 0;
+    connections += report?.connections ?? 0;
+  }
+  metrics.setGauge("kittiwake_waiting_requests", [{ labels: {}, value: waiting }]);
+  metrics.setGauge("kittiwake_client_connections", [{ labels: {}, value: connections }]);
+}

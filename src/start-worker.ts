@@ -1,0 +1,298 @@
+// The composition root of a data-plane thread: puts the parts of the edge together and answers the main thread.
+
+import { createSecureContext } from "node:tls";
+import { parentPort, workerData, type MessagePort } from "node:worker_threads";
+import { createAccessLog, type AccessLog } from "./telemetry/access-log.ts";
+import { createLog, logFailure } from "./telemetry/log.ts";
+import { Traffic, type AppTraffic } from "./telemetry/traffic.ts";
+import { Deadlines } from "./core/deadlines.ts";
+import { ProxyError } from "./core/errors.ts";
+import { RequestIds } from "./core/request-id.ts";
+import { FIELD } from "./http/field-names.ts";
+import { LoadTable } from "./catalog/load-table.ts";
+import type { IssuedCertificate } from "./certs/issuer.ts";
+import { createSniCallback, type SniCallback } from "./certs/sni.ts";
+import { tlsOptions } from "./certs/tls-options.ts";
+import { Balancer } from "./routing/balancer.ts";
+import { Router } from "./routing/router.ts";
+import { Pools } from "./upstream/pools.ts";
+import { WriteSlab } from "./upstream/socket-writer.ts";
+import { Gate } from "./wake/gate.ts";
+import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
+import type { Exchange } from "./edge/exchange.ts";
+import { RequestHandler } from "./edge/handle-request.ts";
+import type { HttpsPorts } from "./edge/redirects.ts";
+import { Listener } from "./edge/listener.ts";
+import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
+
+const READ_BUFFER_BYTES = 64 * 1024;
+/** Another machine is asked for at most this often while the running ones are busy. */
+const BUSY_HINT_MS = 1000;
+/** The clock of the time-outs; the shortest of them may be half a second. */
+const TICK_MS = 100;
+
+class Worker {
+  readonly #data: WorkerData;
+  readonly #port: MessagePort;
+  readonly #log;
+  readonly #accessLog: AccessLog | null;
+  readonly #traffic = new Traffic();
+  readonly #deadlines = new Deadlines(TICK_MS);
+  readonly #slab = new WriteSlab();
+  readonly #router = new Router<EdgeService, EdgeApp>();
+  readonly #pools: Pools;
+  readonly #gate: Gate;
+  readonly #handler: RequestHandler;
+  readonly #sni: SniCallback;
+  readonly #listeners = new Map<string, Listener>();
+  readonly #certificatesWanted = new Map<string, PromiseWithResolvers<IssuedCertificate>>();
+  readonly #busyHints = new Map<string, number>();
+  #httpsPorts: HttpsPorts = { boundHttp: 80, boundHttps: 443 };
+  #isDraining = false;
+
+  constructor(data: WorkerData, port: MessagePort) {
+    this.#data = data;
+    this.#port = port;
+    this.#log = createLog({ level: data.log.level as "info", destination: data.log.destination, name: `worker-${data.index}` });
+    this.#accessLog = data.accessLog === null ? null : createAccessLog(data.accessLog);
+    const { limits, timeouts } = data;
+    const load = new LoadTable(data.load, data.index);
+    this.#pools = new Pools({
+      deadlines: this.#deadlines,
+      slab: this.#slab,
+      readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+      limits: { headBytes: limits.headBytes, headers: limits.headers },
+      timeouts: { connectMs: timeouts.upstreamConnectMs, headMs: timeouts.upstreamHeadMs, idleMs: timeouts.upstreamIdleMs },
+    });
+    this.#gate = new Gate({
+      load,
+      deadlines: this.#deadlines,
+      maxWaiting: limits.waitingPerApp,
+      requestWake: (app, service) => this.#send({ type: "wake", app, service, reason: "asleep" }),
+    });
+    this.#handler = new RequestHandler({
+      router: this.#router,
+      balancer: new Balancer({ load, random: Math.random }),
+      gate: this.#gate,
+      load,
+      ids: new RequestIds(data.region),
+      httpsPorts: () => this.#httpsPorts,
+      maxAttempts: limits.attempts,
+      onBusy: (service) => this.#hintBusy(service),
+      onServedAfterWake: (service, machine, heldMs) => this.#send({ type: "served", app: service.app, machine: machine.id, heldMs }),
+      onDone: (exchange) => this.#onDone(exchange),
+      onUnreadable: (_channel, code) => this.#traffic.countError(code),
+    });
+    this.#sni = createSniCallback({
+      isDeclared: (hostname) => this.#router.match(hostname) !== null,
+      fetch: (hostname) => this.#fetchCertificate(hostname),
+    });
+  }
+
+  onMessage(message: ToWorker): void {
+    switch (message.type) {
+      case "app":
+        this.#router.set(edgeApp(message.entry, this.#pools, this.#traffic));
+        this.#afterChange();
+        this.#gate.onAppChanged(message.entry.name);
+        break;
+      case "app_removed":
+        this.#router.delete(message.name);
+        this.#afterChange();
+        this.#gate.onAppChanged(message.name);
+        break;
+      case "listen":
+        void this.#listen(message.request);
+        break;
+      case "https_ports":
+        this.#httpsPorts = message.ports;
+        break;
+      case "unlisten":
+        void this.#listeners.get(message.key)?.drain();
+        this.#listeners.delete(message.key);
+        break;
+      case "certificate":
+        this.#sni.set(message.hostname, message.certificate);
+        this.#certificatesWanted.get(message.hostname)?.resolve(message.certificate);
+        this.#certificatesWanted.delete(message.hostname);
+        break;
+      case "certificate_failed":
+        this.#certificatesWanted.get(message.hostname)?.reject(new ProxyError(message.code, message.message));
+        this.#certificatesWanted.delete(message.hostname);
+        break;
+      case "woken":
+        this.#gate.onWoken(message.app, message.service);
+        break;
+      case "wake_failed":
+        this.#gate.onWakeFailed(message.app, message.service, new ProxyError(message.code, message.message));
+        break;
+      case "report":
+        this.#report();
+        break;
+      case "drain":
+        void this.#drain();
+        break;
+      case "crash":
+        throw new Error("a test asked this worker to crash");
+    }
+    this.#slab.flush();
+  }
+
+  async #listen({ key, host, port, publicPort, tls }: ListenRequest): Promise<void> {
+    const { timeouts, limits, region, ticketKeys } = this.#data;
+    const listener = new Listener({
+      host,
+      port,
+      publicPort,
+      region,
+      tls: tls ? { secureContext: createSecureContext(tlsOptions({ ticketKeys: Buffer.from(ticketKeys) })), SNICallback: this.#sni } : null,
+      handshakeTimeoutMs: timeouts.tlsHandshakeMs,
+      connections: {
+        deadlines: this.#deadlines,
+        slab: this.#slab,
+        limits,
+        timeouts: {
+          requestHeadMs: timeouts.requestHeadMs,
+          keepAliveMs: timeouts.keepAliveIdleMs,
+          clientIdleMs: timeouts.clientIdleMs,
+        },
+        open: (channel, head) => this.#handler.open(channel, head),
+        refuse: (channel, code) => this.#handler.refuseUnread(channel, code),
+        isDraining: () => this.#isDraining,
+      },
+      events: {
+        onHandshake: (version, seconds) => this.#traffic.observeHandshake(version, seconds),
+        onHandshakeFailed: (servername, error) => this.#onHandshakeFailed(servername, error),
+        onClosed: (connection) => {
+          const app = connection.account as AppTraffic | null;
+          if (app !== null) app.disconnects++;
+        },
+      },
+    });
+    try {
+      const bound = await listener.listen();
+      this.#listeners.set(key, listener);
+      this.#send({ type: "listening", key, port: bound });
+    } catch (error) {
+      const { message, code = "" } = error as NodeJS.ErrnoException;
+      this.#send({ type: "listen_failed", key, message, code });
+    }
+  }
+
+  #afterChange(): void {
+    const pools = new Set<object>();
+    for (const app of this.#router.apps) {
+      for (const service of app.services) for (const machine of service.machines) if (machine.pool !== null) pools.add(machine.pool);
+    }
+    this.#pools.prune(pools);
+  }
+
+  #onHandshakeFailed(servername: string, error: Error): void {
+    const known = this.#router.match(servername) !== null;
+    this.#traffic.countHandshakeError(known ? servername : "unknown");
+    const failure = error instanceof ProxyError ? error : new ProxyError("tls_handshake_failed", error.message, { cause: error });
+    this.#traffic.countError(failure.code);
+    logFailure(this.#log, failure, { servername });
+  }
+
+  #fetchCertificate(hostname: string): Promise<IssuedCertificate> {
+    const wanted = Promise.withResolvers<IssuedCertificate>();
+    this.#certificatesWanted.set(hostname, wanted);
+    this.#send({ type: "certificate_wanted", hostname });
+    return wanted.promise;
+  }
+
+  #hintBusy(service: EdgeService): void {
+    const key = `${service.app} ${service.key}`;
+    const nowMs = this.#deadlines.nowMs;
+    if (nowMs - (this.#busyHints.get(key) ?? -Infinity) < BUSY_HINT_MS) return;
+    this.#busyHints.set(key, nowMs);
+    this.#send({ type: "wake", app: service.app, service: service.key, reason: "busy" });
+  }
+
+  #onDone(exchange: Exchange): void {
+    const { service, code } = exchange;
+    if (code !== null) this.#traffic.countError(code);
+    if (service !== null) this.#countExchange(exchange, service);
+    this.#accessLog?.write(accessLine(exchange));
+  }
+
+  #countExchange(exchange: Exchange, service: EdgeService): void {
+    const { traffic } = service;
+    const { channel, status, respondedMs } = exchange;
+    if (channel.account === null) {
+      channel.account = traffic;
+      traffic.connects++;
+    }
+    traffic.bytesIn += exchange.bytesReceived;
+    traffic.bytesOut += exchange.bytesSent;
+    if (status !== 0) traffic.countResponse(status, ((respondedMs || performance.now()) - exchange.startedMs) / 1000);
+    if (respondedMs !== 0) exchange.lastMachine?.traffic.countResponse(status, (respondedMs - exchange.sentMs) / 1000);
+  }
+
+  #report(): void {
+    let connections = 0;
+    for (const listener of this.#listeners.values()) connections += listener.size;
+    this.#send({ type: "report", report: this.#traffic.collect({ connections, waiting: this.#gate.size }) });
+    const apps = new Set<string>();
+    const machines = new Set<string>();
+    for (const app of this.#router.apps) {
+      apps.add(app.name);
+      for (const service of app.services) for (const machine of service.machines) machines.add(machine.id);
+    }
+    this.#traffic.prune(apps, machines);
+  }
+
+  async #drain(): Promise<void> {
+    this.#isDraining = true;
+    const timer = setTimeout(() => {
+      for (const listener of this.#listeners.values()) listener.destroy();
+    }, this.#data.timeouts.drainMs);
+    await Promise.all([...this.#listeners.values()].map((listener) => listener.drain()));
+    clearTimeout(timer);
+    this.#pools.close();
+    this.#report();
+    this.#accessLog?.close();
+    await this.#log.close();
+    this.#send({ type: "drained" });
+  }
+
+  #send(message: FromWorker): void {
+    this.#port.postMessage(message);
+  }
+}
+
+function accessLine(exchange: Exchange) {
+  const { channel, head, service, lastMachine, respondedMs } = exchange;
+  const userAgent = head.fields.find(FIELD.userAgent);
+  return {
+    id: exchange.id,
+    client: channel.client.ip,
+    method: head.method,
+    host: head.authority,
+    path: head.target,
+    protocol: channel.protocol,
+    scheme: channel.client.scheme,
+    status: exchange.status,
+    code: exchange.code ?? undefined,
+    app: service?.app,
+    region: lastMachine?.region,
+    machine: lastMachine?.id,
+    attempts: exchange.attempts,
+    duration_ms: rounded(performance.now() - exchange.startedMs),
+    ttfb_ms: respondedMs === 0 ? undefined : rounded(respondedMs - exchange.startedMs),
+    wait_ms: exchange.heldMs === 0 ? undefined : rounded(exchange.heldMs),
+    wake_ms: exchange.hadToWake ? rounded(exchange.heldMs) : undefined,
+    bytes_in: exchange.bytesReceived,
+    bytes_out: exchange.bytesSent,
+    user_agent: userAgent === -1 ? undefined : head.fields.value(userAgent),
+  };
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 100) / 100;
+}
+
+const worker = new Worker(workerData as WorkerData, parentPort!);
+parentPort!.on("message", (message: ToWorker) => worker.onMessage(message));
+parentPort!.postMessage({ type: "started" } satisfies FromWorker);

@@ -1,0 +1,289 @@
+// Hot path. One HTTP/1.1 connection to a machine: carries one exchange at a time, rests in its pool between them, or becomes a tunnel.
+//
+//     queued ──► connecting ──► busy ──► idle ──► busy …
+//                                 └────► tunnel           every state ──► closed
+
+import { connect, type Socket } from "node:net";
+import { CHUNK_END, LAST_CHUNK, chunkStart } from "../http/http1/encode.ts";
+import type { Http1ResponseHead } from "../http/http1/response-decoder.ts";
+import { ResponseDecoder, type ResponseLimits } from "../http/http1/response-decoder.ts";
+import type { ResponseSink } from "../http/message.ts";
+import type { Address } from "../core/app.ts";
+import type { Deadlines, Timed } from "../core/deadlines.ts";
+import { ProxyError } from "../core/errors.ts";
+import { connectFailure, connectionFailure } from "./failures.ts";
+import { SocketWriter, type WriteSlab } from "./socket-writer.ts";
+
+/** What all upstream connections of a worker share. */
+export interface UpstreamContext {
+  readonly deadlines: Deadlines;
+  readonly slab: WriteSlab;
+  /** Every read of every upstream socket lands here; its bytes are used up before the next read. */
+  readonly readBuffer: Buffer;
+  readonly limits: ResponseLimits;
+  readonly timeouts: UpstreamTimeouts;
+}
+
+export interface UpstreamTimeouts {
+  readonly connectMs: number;
+  /** From the request's last byte to the response head; 0 is off. */
+  readonly headMs: number;
+  /** How long an unused connection is kept. */
+  readonly idleMs: number;
+}
+
+/** The exchange that a connection carries. A failure comes once, and nothing after it. */
+export interface CarriedExchange extends ResponseSink {
+  /** The request's head as it goes to the machine; asked for when the connection stands. */
+  requestHead(): string;
+  /** Set before anything else happens, and left alone by the connection. */
+  upstream: UpstreamConnection | null;
+  readonly isHeadRequest: boolean;
+  /** How the request's body is framed; "none" when there is none. */
+  readonly requestBody: "none" | "length" | "chunked";
+  /** The head was written: the body may follow. */
+  onSent(): void;
+  onUpstreamDrain(): void;
+  /** `wasSent`: the machine may have seen the request. */
+  onUpstreamFailed(error: ProxyError, wasSent: boolean): void;
+  onTunnelData(buffer: Buffer, start: number, end: number): void;
+  onTunnelEnd(): void;
+}
+
+/** Where a connection goes when it is free, or gone. */
+export interface ConnectionOwner {
+  onIdle(connection: UpstreamConnection): void;
+  /** The dial is over, well or not. */
+  onDialed(): void;
+  onConnected(seconds: number): void;
+  onClosed(connection: UpstreamConnection, wasIdle: boolean, wasConnected: boolean): void;
+}
+
+type State = "queued" | "connecting" | "busy" | "idle" | "tunnel" | "closed";
+
+export class UpstreamConnection implements Timed, ResponseSink {
+  deadlineMs = Infinity;
+  readonly #context: UpstreamContext;
+  readonly #owner: ConnectionOwner;
+  readonly #address: Address;
+  readonly #decoder: ResponseDecoder;
+  #state: State = "queued";
+  #socket: Socket | null = null;
+  #writer: SocketWriter | null = null;
+  #exchange: CarriedExchange | null;
+  #requestEnded = false;
+  #responseEnded = false;
+  #keepAlive = true;
+  #readPaused = false;
+  #dialedAtMs = 0;
+  readonly #reusable: boolean;
+
+  constructor(context: UpstreamContext, owner: ConnectionOwner, address: Address, reusable: boolean, exchange: CarriedExchange) {
+    this.#context = context;
+    this.#owner = owner;
+    this.#address = address;
+    this.#reusable = reusable;
+    this.#exchange = exchange;
+    this.#decoder = new ResponseDecoder(context.limits);
+  }
+
+  get isOpen(): boolean {
+    return this.#state !== "closed";
+  }
+
+  dial(): void {
+    const { host, port } = this.#address;
+    this.#state = "connecting";
+    this.#dialedAtMs = performance.now();
+    this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.connectMs);
+    this.#context.deadlines.add(this);
+    const onread = { buffer: this.#context.readBuffer, callback: (bytes: number, buffer: Uint8Array) => this.#onRead(bytes, buffer as Buffer) };
+    const socket = connect({ host, port, onread, noDelay: true, allowHalfOpen: true, autoSelectFamily: false });
+    this.#socket = socket;
+    this.#writer = new SocketWriter(socket, this.#context.slab, false);
+    socket.on("connect", () => this.#onConnect());
+    socket.on("drain", () => this.#exchange?.onUpstreamDrain());
+    socket.on("end", () => this.#onEof());
+    socket.on("error", (error) => this.#onError(error));
+    socket.on("close", () => this.#fail(new ProxyError("upstream_closed")));
+  }
+
+  /** Carries the next exchange on a connection that stands. */
+  begin(exchange: CarriedExchange): void {
+    this.#exchange = exchange;
+    this.#send();
+  }
+
+  /** Appends body bytes that nobody will overwrite. False: stop until `onUpstreamDrain`. */
+  sendData(buffer: Buffer, start: number, end: number): boolean {
+    const writer = this.#writer!;
+    if (this.#exchange?.requestBody === "chunked") {
+      writer.text(chunkStart(end - start));
+      writer.own(buffer, start, end);
+      writer.text(CHUNK_END);
+    } else writer.own(buffer, start, end);
+    return writer.isFlowing;
+  }
+
+  /** The request's body is complete. */
+  sendEnd(): void {
+    if (this.#exchange?.requestBody === "chunked") this.#writer!.text(LAST_CHUNK);
+    this.#requestEnded = true;
+    if (!this.#responseEnded) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.headMs);
+  }
+
+  tunnelData(buffer: Buffer, start: number, end: number): boolean {
+    this.#writer!.own(buffer, start, end);
+    return this.#writer!.isFlowing;
+  }
+
+  /** The client will send no more through the tunnel. */
+  tunnelEnd(): void {
+    this.#writer!.flush();
+    this.#socket!.end();
+  }
+
+  pause(): void {
+    this.#readPaused = true;
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    if (!this.#readPaused) return;
+    this.#readPaused = false;
+    this.#socket?.resume();
+  }
+
+  /** Ends the connection; its exchange, if any, hears nothing more. */
+  destroy(): void {
+    if (this.#state === "closed") return;
+    const wasIdle = this.#state === "idle";
+    const wasConnecting = this.#state === "connecting";
+    const wasConnected = !wasConnecting && this.#state !== "queued";
+    this.#state = "closed";
+    this.#exchange = null;
+    this.deadlineMs = Infinity;
+    this.#context.deadlines.remove(this);
+    this.#socket?.destroy();
+    if (wasConnecting) this.#owner.onDialed();
+    this.#owner.onClosed(this, wasIdle, wasConnected);
+  }
+
+  onDeadline(): void {
+    const address = `${this.#address.host}:${this.#address.port}`;
+    if (this.#state === "connecting") this.#fail(new ProxyError("connect_timeout", `"${address}" did not accept the connection in time`));
+    else if (this.#state === "busy") this.#fail(new ProxyError("upstream_timeout", `"${address}" did not answer in time`));
+    else this.destroy();
+    this.#context.slab.flush();
+  }
+
+  onInterim(head: Http1ResponseHead): void {
+    this.#exchange?.onInterim(head);
+  }
+
+  onHead(head: Http1ResponseHead): void {
+    this.deadlineMs = Infinity;
+    this.#keepAlive = head.keepAlive;
+    if (head.status === 101) this.#state = "tunnel";
+    this.#exchange?.onHead(head);
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    this.#exchange?.onData(buffer, start, end);
+  }
+
+  onEnd(): void {
+    // What follows in the same read decides whether the connection can be used again, so the exchange ends after that.
+    this.#responseEnded = true;
+  }
+
+  #onConnect(): void {
+    this.#owner.onConnected((performance.now() - this.#dialedAtMs) / 1000);
+    this.#send();
+    this.#owner.onDialed();
+    this.#context.slab.flush();
+  }
+
+  #send(): void {
+    const exchange = this.#exchange!;
+    this.#state = "busy";
+    this.#responseEnded = false;
+    this.#requestEnded = exchange.requestBody === "none";
+    this.#writer!.text(exchange.requestHead());
+    this.#decoder.expect(this, exchange.isHeadRequest);
+    this.deadlineMs = this.#requestEnded ? this.#context.deadlines.after(this.#context.timeouts.headMs) : Infinity;
+    exchange.onSent();
+  }
+
+  #onRead(bytes: number, buffer: Buffer): boolean {
+    if (this.#state === "tunnel") this.#exchange?.onTunnelData(buffer, 0, bytes);
+    else if (this.#state === "busy") this.#decode(buffer, bytes);
+    else this.destroy(); // Bytes that nobody asked for: the next client must not get them.
+    this.#context.slab.flush();
+    return !this.#readPaused;
+  }
+
+  #decode(buffer: Buffer, bytes: number): void {
+    let position: number;
+    try {
+      position = this.#decoder.decode(buffer, 0, bytes);
+    } catch (error) {
+      this.#fail(asProxyError(error));
+      return;
+    }
+    if (this.#isTunnel()) {
+      if (position < bytes) this.#exchange?.onTunnelData(buffer, position, bytes);
+    } else if (this.#responseEnded) this.#settle(position < bytes);
+  }
+
+  #isTunnel(): boolean {
+    return this.#state === "tunnel";
+  }
+
+  /** The response is complete: pool the connection if it can carry another one, then tell the exchange. */
+  #settle(hasLeftover: boolean): void {
+    const exchange = this.#exchange;
+    if (this.#state === "closed") return;
+    this.#exchange = null;
+    if (this.#keepAlive && this.#requestEnded && this.#reusable && !hasLeftover && !this.#socket!.destroyed) {
+      this.#state = "idle";
+      this.resume();
+      this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.idleMs);
+      this.#owner.onIdle(this);
+    } else this.destroy();
+    exchange?.onEnd();
+  }
+
+  #onEof(): void {
+    if (this.#state === "tunnel") {
+      this.#exchange?.onTunnelEnd();
+    } else if (this.#state === "busy") {
+      try {
+        this.#decoder.finish();
+        this.#settle(true);
+      } catch (error) {
+        this.#fail(asProxyError(error));
+      }
+    } else if (this.#state === "idle") this.destroy();
+    this.#context.slab.flush();
+  }
+
+  #onError(error: Error): void {
+    const address = `${this.#address.host}:${this.#address.port}`;
+    this.#fail(this.#state === "connecting" ? connectFailure(error, address) : connectionFailure(error, address));
+    this.#context.slab.flush();
+  }
+
+  #fail(error: ProxyError): void {
+    if (this.#state === "closed") return;
+    const exchange = this.#exchange;
+    const wasSent = this.#state !== "connecting" && this.#state !== "queued";
+    this.destroy();
+    exchange?.onUpstreamFailed(error, wasSent);
+    this.#context.slab.flush();
+  }
+}
+
+function asProxyError(error: unknown): ProxyError {
+  return error instanceof ProxyError ? error : new ProxyError("internal", "reading a response failed", { cause: error });
+}

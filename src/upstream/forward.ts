@@ -1,0 +1,70 @@
+// Hot path. One attempt: the request's head, with what the machine is to know about its client, goes out over a connection of the
+// machine's pool. From there on the connection calls the exchange. Step 6 in the life of a request.
+
+import { encodeRequestHead } from "../http/http1/encode.ts";
+import { FIELD } from "../http/field-names.ts";
+import type { RequestHead } from "../http/message.ts";
+import type { CarriedExchange } from "./connection.ts";
+import type { Pool } from "./pools.ts";
+
+/** What is the same for every request of a client's connection. */
+export interface ClientFacts {
+  readonly ip: string;
+  readonly scheme: "http" | "https";
+  /** Address that the client connected to. */
+  readonly localIp: string;
+  /** Public port that the client connected to. */
+  readonly port: number;
+  /** Region of this edge. */
+  readonly region: string;
+}
+
+export interface RequestFacts {
+  readonly id: string;
+  readonly traceparent: string;
+  /** Microseconds since the epoch. */
+  readonly startedUs: number;
+}
+
+export function forward(exchange: CarriedExchange, pool: Pool): void {
+  pool.carry(exchange);
+}
+
+/** The lines that depend only on the connection; made once for it. Reference section 5.1. */
+export function clientLines(client: ClientFacts): string {
+  const ssl = client.scheme === "https" ? "on" : "off";
+  return (
+    `fly-client-ip: ${client.ip}\r\n` +
+    `fly-forwarded-port: ${client.port}\r\n` +
+    `fly-forwarded-proto: ${client.scheme}\r\n` +
+    `fly-forwarded-ssl: ${ssl}\r\n` +
+    `fly-region: ${client.region}\r\n` +
+    `x-forwarded-proto: ${client.scheme}\r\n` +
+    `x-forwarded-ssl: ${ssl}\r\n`
+  );
+}
+
+/** The whole head of the request as the machine gets it. */
+export function machineHead(head: RequestHead, client: ClientFacts, ready: string, request: RequestFacts, keepsAlive: boolean): string {
+  const { fields } = head;
+  let added =
+    ready +
+    `fly-request-id: ${request.id}\r\nfly-traceparent: ${request.traceparent}\r\nx-request-start: t=${request.startedUs}\r\n` +
+    `x-forwarded-for: ${joined(head, FIELD.xForwardedFor)}${client.ip}, ${client.localIp}\r\n` +
+    `via: ${joined(head, FIELD.via)}${head.version === 11 ? "1.1" : "1.0"} kittiwake\r\n`;
+  const port = fields.find(FIELD.xForwardedPort);
+  added += port === -1 ? `x-forwarded-port: ${client.port}\r\n` : `x-forwarded-port: ${fields.value(port)}\r\n`;
+  if (head.upgrade !== "") added += `connection: upgrade\r\nupgrade: ${fields.value(fields.find(FIELD.upgrade))}\r\n`;
+  else if (!keepsAlive) added += "connection: close\r\n";
+  return encodeRequestHead(head, added);
+}
+
+/** All values of a list field, each followed by a comma, so that one more can be appended. */
+function joined(head: RequestHead, id: number): string {
+  const { fields } = head;
+  const first = fields.find(id);
+  if (first === -1) return "";
+  let text = "";
+  for (let i = first; i < fields.count; i++) if (fields.id(i) === id) text += `${fields.value(i)}, `;
+  return text;
+}

@@ -1,0 +1,112 @@
+// Hot path. The connections that stand to each machine, most recently used first, so that the surplus ages out.
+
+import type { Address } from "../core/app.ts";
+import { UpstreamConnection, type CarriedExchange, type ConnectionOwner, type UpstreamContext } from "./connection.ts";
+
+/** Connections being set up to one machine at once: a burst on a machine that just woke must fit its listen backlog. */
+const MAX_DIALING = 64;
+
+/** Counts what happens to the connections of a machine. */
+export interface PoolObserver {
+  onConnected(seconds: number): void;
+  onDisconnected(): void;
+}
+
+export class Pools {
+  readonly #context: UpstreamContext;
+  readonly #pools = new Map<string, Pool>();
+
+  constructor(context: UpstreamContext) {
+    this.#context = context;
+  }
+
+  /** The pool of an address; machines keep a reference to theirs. */
+  pool(address: Address, reusable: boolean, observer: PoolObserver): Pool {
+    const key = `${address.host} ${address.port} ${reusable}`;
+    let pool = this.#pools.get(key);
+    if (pool === undefined) {
+      pool = new Pool(this.#context, address, reusable, observer);
+      this.#pools.set(key, pool);
+    }
+    return pool;
+  }
+
+  /** Closes what rests in pools that are not in `used` and forgets them. */
+  prune(used: ReadonlySet<object>): void {
+    for (const [key, pool] of this.#pools) {
+      if (used.has(pool)) continue;
+      pool.closeIdle();
+      this.#pools.delete(key);
+    }
+  }
+
+  close(): void {
+    this.prune(new Set());
+  }
+}
+
+export class Pool implements ConnectionOwner {
+  readonly address: Address;
+  readonly #context: UpstreamContext;
+  readonly #reusable: boolean;
+  readonly #idle: UpstreamConnection[] = [];
+  #queued: UpstreamConnection[] = [];
+  readonly #observer: PoolObserver;
+  #dialing = 0;
+
+  constructor(context: UpstreamContext, address: Address, reusable: boolean, observer: PoolObserver) {
+    this.#observer = observer;
+    this.#context = context;
+    this.address = address;
+    this.#reusable = reusable;
+  }
+
+  /** Sends the exchange over a connection that rests, at once, or over a new one as soon as it stands. */
+  carry(exchange: CarriedExchange): void {
+    const idle = this.#idle.pop();
+    if (idle !== undefined) {
+      exchange.upstream = idle;
+      idle.begin(exchange);
+      return;
+    }
+    const connection = new UpstreamConnection(this.#context, this, this.address, this.#reusable, exchange);
+    exchange.upstream = connection;
+    if (this.#dialing < MAX_DIALING) this.#dial(connection);
+    else this.#queued.push(connection);
+  }
+
+  closeIdle(): void {
+    while (this.#idle.length > 0) this.#idle.pop()!.destroy();
+  }
+
+  onIdle(connection: UpstreamConnection): void {
+    this.#idle.push(connection);
+  }
+
+  onConnected(seconds: number): void {
+    this.#observer.onConnected(seconds);
+  }
+
+  onDialed(): void {
+    this.#dialing--;
+    for (;;) {
+      const next = this.#queued.shift();
+      if (next === undefined) return;
+      if (!next.isOpen) continue;
+      this.#dial(next);
+      return;
+    }
+  }
+
+  onClosed(connection: UpstreamConnection, wasIdle: boolean, wasConnected: boolean): void {
+    if (wasConnected) this.#observer.onDisconnected();
+    if (!wasIdle) return;
+    const index = this.#idle.indexOf(connection);
+    if (index !== -1) this.#idle.splice(index, 1);
+  }
+
+  #dial(connection: UpstreamConnection): void {
+    this.#dialing++;
+    connection.dial();
+  }
+}

@@ -1,0 +1,116 @@
+// Hot path. What is to be written to a socket gathers in one piece of memory that all sockets of a worker share, and leaves in one
+// write: the system call is most of what a small message costs.
+
+import type { Socket } from "node:net";
+
+/** Holds a full read of 64 KB with its framing. */
+const SLAB_BYTES = 72 * 1024;
+/** From here on, bytes that nobody will overwrite are written as they are; copying them would cost more than a second call. */
+const DIRECT_BYTES = 16 * 1024;
+
+/** The shared memory, and whose bytes are in it. Whoever enters the worker's code from outside ends by flushing it. */
+export class WriteSlab {
+  buffer: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  length = 0;
+  owner: SocketWriter | null = null;
+
+  flush(): void {
+    this.owner?.flush();
+  }
+
+  /** The bytes were handed to a socket that may read them later: they are its own now. */
+  giveAway(): void {
+    this.buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  }
+}
+
+export class SocketWriter {
+  readonly #socket: Socket;
+  readonly #slab: WriteSlab;
+  /** TLS encrypts during the write, so its bytes are free again as soon as the write returns. */
+  readonly #encrypts: boolean;
+  /** Bytes written so far. */
+  bytes = 0;
+
+  constructor(socket: Socket, slab: WriteSlab, encrypts: boolean) {
+    this.#socket = socket;
+    this.#slab = slab;
+    this.#encrypts = encrypts;
+  }
+
+  /** May more be written without piling up? */
+  get isFlowing(): boolean {
+    return !this.#socket.writableNeedDrain;
+  }
+
+  /** Appends text of which every character is one byte. */
+  text(text: string): void {
+    this.bytes += text.length;
+    const slab = this.#take(text.length);
+    if (slab === null) {
+      this.#write(Buffer.from(text, "latin1"));
+      return;
+    }
+    slab.buffer.write(text, slab.length, "latin1");
+    slab.length += text.length;
+  }
+
+  /** Appends a copy of `buffer[start, end)`. */
+  copy(buffer: Buffer, start: number, end: number): void {
+    this.bytes += end - start;
+    while (start < end) {
+      const part = Math.min(end - start, SLAB_BYTES);
+      const slab = this.#take(part)!;
+      buffer.copy(slab.buffer, slab.length, start, start + part);
+      slab.length += part;
+      start += part;
+    }
+  }
+
+  /** Appends `buffer[start, end)`, which nobody will overwrite. */
+  own(buffer: Buffer, start: number, end: number): void {
+    if (end - start < DIRECT_BYTES) {
+      this.copy(buffer, start, end);
+      return;
+    }
+    this.bytes += end - start;
+    this.flush();
+    this.#write(buffer.subarray(start, end));
+  }
+
+  flush(): void {
+    const slab = this.#slab;
+    if (slab.owner !== this) return;
+    slab.owner = null;
+    const length = slab.length;
+    slab.length = 0;
+    if (length === 0) return;
+    const socket = this.#socket;
+    const bytes = slab.buffer.subarray(0, length);
+    if (socket.writableLength > 0) {
+      // Behind what the socket has not sent yet these bytes wait, and a few must not hold a whole slab while they do.
+      this.#write(Buffer.from(bytes));
+      return;
+    }
+    this.#write(bytes);
+    if (!this.#encrypts && socket.writableLength > 0) slab.giveAway();
+  }
+
+  #write(bytes: Buffer): void {
+    if (!this.#socket.destroyed) this.#socket.write(bytes);
+  }
+
+  /** Room for `bytes` in the slab, flushed first if need be; null when they never fit. */
+  #take(bytes: number): WriteSlab | null {
+    const slab = this.#slab;
+    if (slab.owner !== this) {
+      slab.owner?.flush();
+      slab.owner = this;
+    }
+    if (slab.length + bytes <= SLAB_BYTES) return slab;
+    this.flush();
+    if (bytes > SLAB_BYTES) return null;
+    slab.owner = this;
+    return slab;
+  }
+}

@@ -1,0 +1,128 @@
+// Wakes a machine because a request needs one: the nearest that can be woken, once however many ask, the next one when it fails.
+// Main thread; the workers' gates (gate.ts) ask by message, the host does the work.
+
+import type { Logger } from "pino";
+
+import type { App, Service } from "../core/app.ts";
+import { ProxyError } from "../core/errors.ts";
+import type { MachineRecord } from "../core/machine.ts";
+import { SingleFlight } from "../core/single-flight.ts";
+import { wakeOrder, type WakeReason } from "./wake-order.ts";
+
+/** What the waker needs of the host. */
+export interface WakeableMachines {
+  machines(app: string): readonly MachineRecord[];
+  startableInMs(app: string, id: string): number;
+  start(app: string, id: string, options: { readonly timeoutMs: number }): Promise<Woken>;
+}
+
+/** `startMs` is 0 when the machine ran already. */
+export interface Woken {
+  readonly record: MachineRecord;
+  readonly startMs: number;
+}
+
+export interface WokeEvent {
+  readonly app: string;
+  /** The machine's short name. */
+  readonly name: string;
+  readonly region: string;
+  /** From the first request's question until the machine could take it. */
+  readonly totalMs: number;
+  /** The part of it from launch or resume until the port accepted. */
+  readonly startMs: number;
+}
+
+export interface WakerOptions {
+  /** This edge's region. */
+  readonly region: string;
+  readonly host: WakeableMachines;
+  /** The app as it is configured now. */
+  readonly app: (name: string) => App | undefined;
+  readonly rttMs: (region: string) => number;
+  /** Slots held on a machine. */
+  readonly inFlight: (machineId: string) => number;
+  readonly onWoke: (event: WokeEvent) => void;
+  readonly log: Logger;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** Weight of the newest wake in the average. */
+const NEWEST = 0.3;
+
+export class Waker {
+  readonly #options: WakerOptions;
+  readonly #flights = new SingleFlight<Woken>();
+  /** By app: the exponentially weighted mean of its wake times. */
+  readonly #expectedMs = new Map<string, number>();
+
+  constructor(options: WakerOptions) {
+    this.#options = options;
+  }
+
+  /** How long a wake of this app takes, as learned from earlier ones; null before the first. */
+  expectedMs(app: string): number | null {
+    return this.#expectedMs.get(app) ?? null;
+  }
+
+  /**
+   * Resolves when a machine of the service runs that the request may go to. Everyone who asks while a wake of the service is under way
+   * gets its outcome. Throws `app_not_found`, `no_machine` (none may be woken, or for "busy": none is left to wake),
+   * `wake_failed` (all that could be tried failed), `wake_timeout` or `draining`.
+   */
+  wake(appName: string, serviceKey: string, reason: WakeReason = "asleep"): Promise<Woken> {
+    return this.#flights.run(`${appName} ${serviceKey}`, () => this.#wake(appName, serviceKey, reason));
+  }
+
+  async #wake(appName: string, serviceKey: string, reason: WakeReason): Promise<Woken> {
+    const begunAt = performance.now();
+    const [app, service] = this.#find(appName, serviceKey);
+    const candidates = this.#candidates(app, service, reason);
+    let failure: unknown = null;
+    for (const { id, name, region, state } of candidates) {
+      const leftMs = app.wakeTimeoutMs - (performance.now() - begunAt);
+      if (leftMs <= 0) break;
+      try {
+        const woken = await this.#options.host.start(app.name, id, { timeoutMs: leftMs });
+        if (state !== "started") this.#woke(woken, performance.now() - begunAt);
+        return woken;
+      } catch (error) {
+        if (error instanceof ProxyError && (error.code === "wake_timeout" || error.code === "draining")) throw error;
+        this.#options.log.warn({ err: error, app: app.name, machine: id, region }, `machine "${name}" cannot be woken, trying the next`);
+        failure = error;
+      }
+    }
+    if (failure === null) throw new ProxyError("no_machine", nothingToWake(app, service, reason));
+    throw failure instanceof ProxyError && failure.code === "wake_failed"
+      ? failure
+      : new ProxyError("wake_failed", undefined, { cause: failure });
+  }
+
+  #find(appName: string, serviceKey: string): [App, Service] {
+    const app = this.#options.app(appName);
+    const service = app?.services.find((candidate) => candidate.key === serviceKey);
+    if (app === undefined || service === undefined)
+      throw new ProxyError("app_not_found", `there is no service "${serviceKey}" of app "${appName}"`);
+    return [app, service];
+  }
+
+  #candidates(app: App, service: Service, reason: WakeReason): MachineRecord[] {
+    const { host, region, rttMs, inFlight, now } = this.#options;
+    const startableInMs = (machine: MachineRecord): number => host.startableInMs(machine.app, machine.id);
+    return wakeOrder(app, service, host.machines(app.name), reason, { nowMs: now(), region, rttMs, inFlight, startableInMs });
+  }
+
+  #woke({ record, startMs }: Woken, totalMs: number): void {
+    const { app, name, region } = record;
+    const known = this.#expectedMs.get(app);
+    this.#expectedMs.set(app, known === undefined ? totalMs : known + NEWEST * (totalMs - known));
+    this.#options.onWoke({ app, name, region, totalMs, startMs });
+  }
+}
+
+function nothingToWake(app: App, service: Service, reason: WakeReason): string {
+  if (reason === "busy") return `every machine of app "${app.name}" runs already`;
+  if (!service.autoStart) return `no machine of app "${app.name}" runs, and auto_start_machines is off for port ${service.internalPort}`;
+  return `app "${app.name}" has no machine that could be woken for port ${service.internalPort}`;
+}

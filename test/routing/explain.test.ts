@@ -1,0 +1,280 @@
+// What explain says, and that it says what the balancer and the waker would do.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import fc from "fast-check";
+
+import type { AppEntry, MachineEntry, ServiceEntry } from "../../src/catalog/entry.ts";
+import { Latency } from "../../src/catalog/latency.ts";
+import { LoadTable } from "../../src/catalog/load-table.ts";
+import type { MachineRecord } from "../../src/core/machine.ts";
+import { REGIONS } from "../../src/core/region-table.ts";
+import { Balancer } from "../../src/routing/balancer.ts";
+import { explain, type Explanation, type ExplainView } from "../../src/routing/explain.ts";
+import { rank } from "../../src/routing/rank.ts";
+import { wakeOrder } from "../../src/wake/wake-order.ts";
+import { sampleApp, sampleService } from "../wake/sample-app.ts";
+
+const latency = new Latency({ regions: REGIONS, measured: [{ from: "ams", to: "ord", ms: 95 }] });
+
+/** `ams started`, or `ams suspended`; id and name are the region's, the slot is the place in the list. */
+function machine(description: string, slot: number, changes: Partial<MachineEntry> = {}): MachineEntry {
+  const [region = "", state] = description.split(" ");
+  const address = { host: "127.0.0.1", port: 9000 + slot };
+  const fixed = { address, health: "passing", cordoned: false, rttMs: latency.rttMs("ams", region) } as const;
+  return { id: region, name: region, region, slot, state: state as MachineEntry["state"], ...fixed, ...changes };
+}
+
+function service(machines: readonly MachineEntry[], changes: Partial<ServiceEntry> = {}): ServiceEntry {
+  const { key, internalPort, ports } = sampleService();
+  const limits = { autoStart: true, softLimit: 2, hardLimit: 3, reusesConnections: true, waitSlot: 999 };
+  return { app: "hello", key, internalPort, ports, ...limits, machines, ...changes };
+}
+
+function app(...services: ServiceEntry[]): AppEntry {
+  return { name: "hello", hostnames: ["hello.localhost", "*.hello.example"], services, wakeTimeoutMs: 1000 };
+}
+
+interface Question extends Partial<ExplainView> {
+  readonly url?: string;
+  /** In flight, by slot. */
+  readonly load?: readonly number[];
+}
+
+function ask(entry: AppEntry, { url = "https://hello.localhost/", load = [], ...view }: Question = {}): Explanation {
+  return explain([entry], url, { region: "ams", latency, count: (slot) => load[slot] ?? 0, listeners: [], ...view });
+}
+
+function up(...regions: string[]): MachineEntry[] {
+  return regions.map((region, slot) => machine(`${region} started`, slot));
+}
+
+describe("the machine that gets the request", () => {
+  test("is the nearest to where the request comes in", () => {
+    const entry = app(service(up("nrt", "ams", "ord")));
+    assert.deepEqual(ask(entry).outcome, { action: "forward", machine: "ams", reason: "nearest machine that is up" });
+    assert.deepEqual(
+      ask(entry, { region: "nrt" }).candidates.map(({ id }) => id),
+      ["nrt", "ams", "ord"],
+    );
+  });
+
+  test("is the least loaded where a region has several", () => {
+    const entry = app(service([machine("ams started", 0, { id: "a" }), machine("ams started", 1, { id: "b" })]));
+    assert.deepEqual(ask(entry, { load: [1, 0] }).outcome, { action: "forward", machine: "b", reason: "least loaded of 2 in ams" });
+  });
+
+  test("stays in its region above the soft limit, and leaves it at the hard limit", () => {
+    const entry = app(service(up("ams", "ord")));
+    const busy = ask(entry, { load: [2, 0] });
+    assert.deepEqual(busy.outcome, { action: "forward", machine: "ams", reason: "nearest machine that is up" });
+    assert.equal(busy.candidates[0]?.reason, "at its soft limit, but below the hard one");
+
+    const full = ask(entry, { load: [3, 0] });
+    assert.deepEqual(full.outcome, { action: "forward", machine: "ord", reason: "nearest machine below its hard limit" });
+    assert.deepEqual([full.candidates[0]?.eligible, full.candidates[0]?.reason], [false, "at its hard limit"]);
+    assert.deepEqual(ask(entry, { load: [3, 3] }).outcome, { action: "wait", reason: "every machine that is up is at its hard limit" });
+  });
+
+  test("has another one woken beside it when it is busy", () => {
+    const entry = app(service([machine("ams started", 0), machine("nrt stopped", 1)]));
+    assert.match(ask(entry, { load: [2] }).outcome.reason, /; it is busy, so another one is woken as well$/);
+    assert.doesNotMatch(ask(entry, { load: [1] }).outcome.reason, /woken/);
+  });
+});
+
+describe("a candidate", () => {
+  test("tells why it is in or out, with its load and its limits", () => {
+    const entry = app(
+      service([
+        machine("ams started", 0, { health: "critical" }),
+        machine("ord started", 1, { health: "unknown" }),
+        machine("nrt started", 2, { cordoned: true }),
+        machine("syd suspended", 3),
+        machine("fra stopping", 4),
+      ]),
+    );
+    const { candidates } = ask(entry, { load: [1, 1] });
+    assert.deepEqual(
+      candidates.map(({ id, eligible, reason }) => [id, eligible, reason]),
+      [
+        ["ord", true, "up, though no check has answered yet"],
+        ["ams", false, "failing its health check"],
+        ["fra", false, "stopping"],
+        ["nrt", false, "cordoned"],
+        ["syd", false, "suspended, can be woken"],
+      ],
+    );
+    const { inFlight, softLimit, hardLimit, state, health } = candidates[1]!;
+    assert.deepEqual(
+      { inFlight, softLimit, hardLimit, state, health },
+      { inFlight: 1, softLimit: 2, hardLimit: 3, state: "started", health: "critical" },
+    );
+  });
+
+  test("says that it cannot be woken where auto_start_machines is off", () => {
+    const { candidates, outcome } = ask(app(service([machine("ams stopped", 0)], { autoStart: false })));
+    assert.equal(candidates[0]?.reason, "stopped, and auto_start_machines is off");
+    assert.deepEqual(outcome, { action: "refuse", code: "no_machine", reason: "no machine is up, and none can be woken" });
+  });
+
+  test("tells a measured round trip from an estimated one, and from a region that nobody knows", () => {
+    const { candidates } = ask(app(service([machine("ord started", 0), machine("nrt started", 1), machine("moon started", 2)])));
+    assert.deepEqual(
+      candidates.map(({ region, rttSource }) => [region, rttSource]),
+      [
+        ["ord", "measured"],
+        ["nrt", "estimated"],
+        ["moon", "unknown"],
+      ],
+    );
+    assert.equal(candidates[0]?.rttMs, 95);
+  });
+});
+
+describe("when nothing is up", () => {
+  test("the nearest machine that can be woken is named", () => {
+    const entry = app(service([machine("ord suspended", 0), machine("nrt stopped", 1)]));
+    assert.deepEqual(ask(entry).outcome, {
+      action: "wake",
+      machine: "ord",
+      reason: "nothing is up; nearest that can be woken (suspended)",
+    });
+    const outcome = ask(entry, { region: "nrt" }).outcome;
+    assert.deepEqual(outcome, { action: "wake", machine: "nrt", reason: "nothing is up; nearest that can be woken (stopped)" });
+  });
+
+  test("a nearest machine that is starting is waited for", () => {
+    const { outcome } = ask(app(service([machine("ams starting", 0), machine("nrt stopped", 1)], { autoStart: false })));
+    assert.deepEqual(outcome, { action: "wake", machine: "ams", reason: "nothing is up yet, and the nearest machine is starting" });
+  });
+
+  test("a service whose machines all fail their checks is told from one without machines", () => {
+    const critical = ask(app(service([machine("ams started", 0, { health: "critical" })])));
+    assert.deepEqual([critical.outcome.action, "code" in critical.outcome && critical.outcome.code], ["refuse", "no_healthy_machine"]);
+    const none = ask(app(service([])));
+    assert.deepEqual([none.outcome.action, "code" in none.outcome && none.outcome.code], ["refuse", "no_machine"]);
+  });
+});
+
+describe("a URL", () => {
+  const entry = app(service(up("ams")));
+
+  test("over plain HTTP is redirected where the port says so", () => {
+    const plain = ask(entry, { url: "http://hello.localhost/x?y=1" });
+    assert.deepEqual([plain.redirectsToHttps, plain.publicPort, plain.service], [true, 80, "tcp-8080"]);
+    assert.equal(ask(entry).redirectsToHttps, false);
+  });
+
+  test("that is redirected leads to the service which HTTPS has", () => {
+    const [http, https] = sampleService().ports;
+    const first = service([], { key: "plain", ports: [http!] });
+    const second = service(up("ams"), { key: "secure", ports: [https!] });
+    assert.equal(ask(app(first, second), { url: "http://hello.localhost/" }).service, "secure");
+  });
+
+  test("may name the port bound on this node instead of the public one", () => {
+    const listeners = [
+      { publicPort: 80, port: 8080 },
+      { publicPort: 443, port: 8443 },
+    ];
+    const bound = ask(entry, { url: "https://hello.localhost:8443/", listeners });
+    assert.deepEqual([bound.publicPort, bound.outcome.action], [443, "forward"]);
+  });
+
+  test("may leave out the scheme, end its host in a dot, and match a wildcard", () => {
+    assert.equal(ask(entry, { url: "Hello.LOCALHOST./x" }).host, "hello.localhost");
+    assert.equal(ask(entry, { url: "https://a.hello.example" }).app, "hello");
+  });
+
+  test("on a port without an HTTP service is refused as a request would be", () => {
+    const { service: key, candidates, outcome } = ask(entry, { url: "https://hello.localhost:9999/" });
+    assert.deepEqual([key, candidates], [null, []]);
+    const reason = 'app "hello" has no HTTP service on port 9999';
+    assert.deepEqual(outcome, { action: "refuse", code: "misdirected_request", reason });
+  });
+
+  test("that is none, that nobody declares, or from nowhere is an error", () => {
+    for (const url of ["", "https://", "ftp://hello.localhost/", "https://user:secret@hello.localhost/", "http://a b/"]) {
+      assert.throws(() => ask(entry, { url }), { code: "bad_request" }, url);
+    }
+    assert.throws(() => ask(entry, { url: "https://other.localhost/" }), { code: "app_not_found" });
+    assert.throws(() => ask(entry, { region: "xyz" }), { code: "config_invalid" });
+  });
+});
+
+describe("an explanation", () => {
+  const REGION = fc.constantFrom("ams", "fra", "nrt");
+  const STATE = fc.constantFrom("created", "starting", "started", "started", "started", "stopping", "stopped", "suspended", "failed");
+  const MACHINES = fc.array(
+    fc.record({
+      region: REGION,
+      state: STATE,
+      health: fc.constantFrom("passing", "passing", "unknown", "critical"),
+      cordoned: fc.boolean(),
+      load: fc.nat(3),
+    }),
+    { maxLength: 6 },
+  );
+  const seed = Number(process.env["SEED"] ?? Date.now());
+
+  test(`agrees with the balancer and the wake order (SEED=${seed})`, () => {
+    const load = LoadTable.create();
+    const property = fc.property(MACHINES, fc.constantFrom(null, 1, 3), fc.boolean(), REGION, (drawn, hardLimit, autoStart, region) => {
+      const machines = drawn.map((facts, slot) =>
+        machine("", slot, { ...facts, id: `m${slot}`, rttMs: latency.rttMs(region, facts.region) }),
+      );
+      const entry = service(machines, { hardLimit, autoStart });
+      for (const [slot, facts] of drawn.entries()) {
+        load.reset(slot);
+        for (let n = 0; n < facts.load; n++) load.claim(slot, 99);
+      }
+
+      const { outcome } = ask(app(entry), { region, count: (slot) => load.count(slot) });
+      const claimed = new Balancer({ load, random: () => 0 }).claim({ ...entry, ranked: rank(machines, autoStart) }, null);
+      switch (outcome.action) {
+        case "forward": {
+          assert.ok(typeof claimed === "object");
+          // Of several in a region the balancer looks at two only, so it may find another one there.
+          const { region: chosen, health } = machines.find(({ id }) => id === outcome.machine)!;
+          return assert.deepEqual([chosen, health], [claimed.region, claimed.health]);
+        }
+        case "wake":
+          assert.equal(claimed, "asleep");
+          return assert.equal(outcome.machine, firstToWake(entry, region));
+        case "wait":
+          return assert.equal(claimed, "full");
+        case "refuse":
+          return assert.equal(claimed, outcome.code === "no_machine" ? "none" : "unhealthy");
+      }
+    });
+    fc.assert(property, { seed, numRuns: 2000 });
+  });
+});
+
+function firstToWake({ machines, autoStart, softLimit, hardLimit }: ServiceEntry, region: string): string | undefined {
+  const records = machines.map(({ id, name, region: where, state, health, cordoned }): MachineRecord => ({
+    ...{ id, name, region: where, state, health, cordoned },
+    ...{
+      app: "hello",
+      group: "app",
+      node: "ams-1",
+      checks: [],
+      addresses: {},
+      pid: null,
+      handle: null,
+      configHash: "",
+      changedAtMs: 0,
+      reason: "",
+    },
+  }));
+  const view = { nowMs: 0, region, rttMs: (to: string) => latency.rttMs(region, to), startableInMs: () => 0, inFlight: () => 0 };
+  return wakeOrder(
+    sampleApp(),
+    sampleService({ autoStart, concurrency: { type: "requests", softLimit, hardLimit } }),
+    records,
+    "asleep",
+    view,
+  )[0]?.id;
+}

@@ -1,0 +1,29 @@
+// `npm test`: every *.test.ts file under the given folders or files (all of test/ without any), two at a time, each in its own
+// process. Differs from `node --test` in two ways: no test at all is a failure, and so is a file that does not end.
+
+import { globSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+
+const asked = process.argv.slice(2);
+const files = (asked.length === 0 ? ["test"] : asked).flatMap((path) =>
+  statSync(path).isDirectory() ? globSync(join(path, "**/*.test.ts")) : [path],
+);
+
+const tests = run({
+  files: files.toSorted(),
+  concurrency: 2,
+  timeout: 60_000,
+  execArgv: ["--import", new URL("file-timeout.ts", import.meta.url).href],
+});
+
+tests.on("test:summary", ({ file, counts, success }) => {
+  if (file !== undefined) return;
+  if (!success) process.exitCode = 1;
+  if (counts.tests === 0) {
+    console.error(`no test found in ${asked.join(" ") || "test"}`);
+    process.exitCode = 1;
+  }
+});
+tests.compose(spec).pipe(process.stdout);

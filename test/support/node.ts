@@ -1,0 +1,117 @@
+// Starts a real node for a behaviour test: configuration written to a directory of its own, ports chosen by the system, everything ended
+// and removed at the end of the test.
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { EventEmitter, once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadConfig } from "../../src/config/load.ts";
+import { formatProblem } from "../../src/config/problems.ts";
+import { startNode, type Node, type NodeEvent } from "../../src/start-node.ts";
+
+export interface TestNodeOptions {
+  /** `fly.toml` texts by file name without ending. */
+  readonly apps: Readonly<Record<string, string>>;
+  /** Lines put in front of kittiwake.toml; `region` and `workers` have defaults. */
+  readonly settings?: string;
+  /** Tables put at its end. */
+  readonly tables?: string;
+  readonly region?: string;
+  readonly workers?: number;
+  /** Keep data and configuration of an earlier node. */
+  readonly dir?: string;
+}
+
+export class TestNode implements AsyncDisposable {
+  readonly node: Node;
+  readonly dir: string;
+  readonly events: readonly NodeEvent[];
+  readonly #emitter: EventEmitter;
+  readonly #ownsDir: boolean;
+
+  constructor(node: Node, dir: string, events: readonly NodeEvent[], emitter: EventEmitter, ownsDir: boolean) {
+    this.node = node;
+    this.dir = dir;
+    this.events = events;
+    this.#emitter = emitter;
+    this.#ownsDir = ownsDir;
+  }
+
+  get httpPort(): number {
+    return this.#port("http");
+  }
+
+  get httpsPort(): number {
+    return this.#port("https");
+  }
+
+  get adminUrl(): string {
+    return this.node.adminUrl;
+  }
+
+  /** Resolves with the first event of the type, also if it has happened already. */
+  async event<Type extends NodeEvent["type"]>(type: Type, matches: (event: Extract<NodeEvent, { type: Type }>) => boolean = () => true) {
+    for (;;) {
+      const found = this.events.find((event) => event.type === type && matches(event as Extract<NodeEvent, { type: Type }>));
+      if (found !== undefined) return found as Extract<NodeEvent, { type: Type }>;
+      await once(this.#emitter, "event");
+    }
+  }
+
+  /** Writes an app's fly.toml anew; `reload` brings it into force. */
+  writeApp(name: string, text: string): void {
+    writeFileSync(join(this.dir, "apps", `${name}.toml`), text);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.node.stop();
+    if (this.#ownsDir) rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  #port(scheme: "http" | "https"): number {
+    const publicPort = scheme === "http" ? 80 : 443;
+    return this.node.listeners.find((listener) => listener.publicPort === publicPort)!.port;
+  }
+}
+
+/** Writes the configuration; returns the path of kittiwake.toml. */
+export function writeConfig(dir: string, options: TestNodeOptions): string {
+  mkdirSync(join(dir, "apps"), { recursive: true });
+  const path = join(dir, "kittiwake.toml");
+  const lines = [
+    options.settings ?? "",
+    'node = "test-node"',
+    `region = "${options.region ?? "ams"}"`,
+    `workers = ${options.workers ?? 1}`,
+    'domain = "localhost"',
+    'apps = ["apps/*.toml"]',
+    "[edge]",
+    'bind = ["127.0.0.1"]',
+    "ports = { 80 = 0, 443 = 0 }",
+    "[admin]",
+    'listen = "127.0.0.1:0"',
+    "[log]",
+    'file = "node.log"',
+    'level = "debug"',
+    options.tables ?? "",
+  ];
+  writeFileSync(path, lines.join("\n"));
+  for (const [name, text] of Object.entries(options.apps)) writeFileSync(join(dir, "apps", `${name}.toml`), text);
+  return path;
+}
+
+export async function startTestNode(options: TestNodeOptions): Promise<TestNode> {
+  const dir = options.dir ?? mkdtempSync(join(tmpdir(), "kittiwake-test-"));
+  const configPath = writeConfig(dir, options);
+  const config = loadConfig(configPath);
+  if (!config.usable) throw new Error(config.problems.map(formatProblem).join("\n"));
+  const events: NodeEvent[] = [];
+  const emitter = new EventEmitter();
+  emitter.setMaxListeners(0);
+  const onEvent = (event: NodeEvent): void => {
+    events.push(event);
+    emitter.emit("event", event);
+  };
+  const node = await startNode(config, { configPath, onEvent });
+  return new TestNode(node, dir, events, emitter, options.dir === undefined);
+}
