@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { DriverName } from "./core/app.ts";
 import type { Component } from "./core/component.ts";
 import { ProxyError } from "./core/errors.ts";
+import type { MachineRecord } from "./core/machine.ts";
 import { REGIONS } from "./core/region-table.ts";
 import { supervise } from "./core/supervise.ts";
 import { createLog, logFailure } from "./telemetry/log.ts";
@@ -45,7 +46,16 @@ export interface StartOptions {
 }
 
 export type NodeEvent =
-  | { readonly type: "woke"; readonly app: string; readonly name: string; readonly region: string; readonly totalMs: number; readonly startMs: number }
+  | {
+      readonly type: "woke";
+      readonly app: string;
+      readonly name: string;
+      readonly region: string;
+      readonly totalMs: number;
+      readonly startMs: number;
+    }
+  /** Whatever changed of it: its state, its health, its address. */
+  | { readonly type: "machine_changed"; readonly record: MachineRecord }
   | { readonly type: "reloaded"; readonly result: ReloadResult }
   | { readonly type: "worker_replaced"; readonly index: number; readonly reason: string };
 
@@ -74,6 +84,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   const { node } = config;
   const reasons = refusals(node, config.apps);
   if (reasons.length > 0) throw new ProxyError("config_invalid", reasons.join("; "));
+  // First, because the log may be in the data directory.
+  const nodeId = nodeIdentity(node.dataDir);
   const log = createLog({ level: node.log.level, destination: node.log.file ?? "stderr", name: node.node });
   stack.defer(() => log.close());
   const startedAtMs = Date.now();
@@ -82,7 +94,6 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   const isKeepingMachines = { value: options.keepMachines ?? false };
 
   // State and knowledge
-  const nodeId = nodeIdentity(node.dataDir);
   const store = new SqliteStore({ path: join(node.dataDir, "state.db") });
   stack.defer(() => store.close());
   const load = LoadTable.create();
@@ -122,6 +133,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     onChange: (record) => {
       catalog.setMachine(record);
       checker.watch(record, catalog.app(record.app)?.services ?? []);
+      emit({ type: "machine_changed", record });
     },
     onRemoved: (app, id) => {
       checker.forget(id);
@@ -141,7 +153,11 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     app: (name) => catalog.app(name),
     rttMs: (region) => latency.rttMs(node.region, region),
     inFlight: (id) => machineLoad.inFlight(id),
-    onWoke: () => {},
+    onWoke: ({ app: name, region }) => metrics.countWake(name, region, "woken"),
+    onFailed: (name, service, error) => {
+      logFailure(log, error, { app: name, service });
+      metrics.countWake(name, "", "failed");
+    },
     log,
     now: Date.now,
   });
@@ -197,11 +213,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
         if (startMs > 0) wokenIn.set(record.id, startMs);
         workers.send(worker, { type: "woken", app, service });
       }
-      if (startMs > 0) metrics.countWake(app, record.region, "woken");
     } catch (error) {
       if (reason === "busy") return;
-      logFailure(log, error, { app, service });
-      metrics.countWake(app, "", "failed");
       const { code, message: text } = error instanceof ProxyError ? error : new ProxyError("internal");
       workers.send(worker, { type: "wake_failed", app, service, code, message: text });
     }
@@ -221,8 +234,10 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     if (startMs === undefined || record === undefined) return;
     wokenIn.delete(machine);
     metrics.observeWake(app, record.region, heldMs / 1000);
-    log.info({ app, machine, region: record.region, totalMs: heldMs, startMs }, "woke a machine");
-    emit({ type: "woke", app, name: record.name, region: record.region, totalMs: heldMs, startMs });
+    // A request that came while the machine was on its way waited for less than the whole start.
+    const totalMs = Math.max(heldMs, startMs);
+    log.info({ app, machine, region: record.region, totalMs, startMs }, "woke a machine");
+    emit({ type: "woke", app, name: record.name, region: record.region, totalMs, startMs });
   };
 
   // Up, in order: nobody is let in before the node knows what it runs.
@@ -243,11 +258,12 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     onReload: async (next) => {
       latency = latencyOf(next);
       const removed = catalog.apps.filter(({ name }) => !next.apps.some((app) => app.name === name));
+      for (const { name } of removed) catalog.retireApp(name);
       for (const app of next.apps) catalog.setApp(app);
       catalog.refresh();
       await listeners.apply(next.apps);
       for (const record of host.machines()) checker.watch(record, catalog.app(record.app)?.services ?? []);
-      // Machines change behind the reload's back, as long as that takes; an app that is gone stays known until its machines are.
+      // Machines change behind the reload's back, for as long as that takes.
       void host.applyApps(next.apps).then(() => removed.forEach(({ name }) => catalog.removeApp(name)));
     },
     onReloaded: (result) => emit({ type: "reloaded", result }),
@@ -320,7 +336,10 @@ function setGauges(metrics: Metrics, host: Host, load: MachineLoad, workers: Wor
   const concurrency = records.map(({ app, id, region }) => ({ labels: { app, region, instance: id }, value: load.inFlight(id) }));
   metrics.setGauge("fly_app_concurrency", concurrency);
   const states = Map.groupBy(records, ({ app, region, state }) => JSON.stringify({ app, region, state }));
-  metrics.setGauge("kittiwake_machines", [...states].map(([labels, { length }]) => ({ labels: JSON.parse(labels) as Record<string, string>, value: length })));
+  metrics.setGauge(
+    "kittiwake_machines",
+    [...states].map(([labels, { length }]) => ({ labels: JSON.parse(labels) as Record<string, string>, value: length })),
+  );
   let waiting = 0;
   let connections = 0;
   for (const { report } of workers.members) {

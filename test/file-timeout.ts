@@ -3,7 +3,7 @@
 
 import { isMainThread } from "node:worker_threads";
 
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 300_000;
 
 if (isMainThread) {
   setTimeout(() => {

@@ -111,4 +111,3 @@ async function accepts(port: number): Promise<boolean> {
     socket.destroy();
   }
 }
-

@@ -57,7 +57,8 @@ async function load({ name, pid, port }: Contestant, seconds: number, connection
   const run = autocannon({ url: `http://127.0.0.1:${port}/`, headers: { host: "bench.localhost" }, duration: seconds, connections });
   run.on("response", (_client, _status, _bytes, responseTimeMs) => times.push(responseTimeMs));
   const result = await run;
-  if (result.errors > 0 || result.non2xx > 0) throw new Error(`${name}: ${result.errors} errors, ${result.non2xx} responses other than 2xx`);
+  if (result.errors > 0 || result.non2xx > 0)
+    throw new Error(`${name}: ${result.errors} errors, ${result.non2xx} responses other than 2xx`);
   return {
     cpuUsPerRequest: pid === null ? null : (cpuUs(pid) - before) / result.requests.total,
     requestsPerSecond: result.requests.total / seconds,

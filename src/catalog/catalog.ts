@@ -25,6 +25,8 @@ interface Known {
   entry: AppEntry;
   /** The entry as text, to tell whether anything has changed. */
   text: string;
+  /** No longer declared, and unknown to the workers; its machines are still being ended. */
+  isRetired: boolean;
 }
 
 export class Catalog {
@@ -40,31 +42,40 @@ export class Catalog {
   }
 
   get apps(): App[] {
-    return [...this.#apps.values()].map(({ app }) => app);
+    return this.#declared().map(({ app }) => app);
   }
 
   app(name: string): App | undefined {
-    return this.#apps.get(name)?.app;
+    const known = this.#apps.get(name);
+    return known === undefined || known.isRetired ? undefined : known.app;
   }
 
   get entries(): AppEntry[] {
-    return [...this.#apps.values()].map(({ entry }) => entry);
+    return this.#declared().map(({ entry }) => entry);
   }
 
   setApp(app: App): void {
     const records = this.#apps.get(app.name)?.records ?? new Map<string, MachineRecord>();
     const entry = this.#build(app, records);
-    this.#apps.set(app.name, { app, records, entry, text: JSON.stringify(entry) });
+    this.#apps.set(app.name, { app, records, entry, text: JSON.stringify(entry), isRetired: false });
     this.#options.onEntry(entry);
   }
 
+  /** The app is no longer declared: no new request reaches it. Its machines keep their slots until `removeApp`. */
+  retireApp(name: string): void {
+    const known = this.#apps.get(name);
+    if (known === undefined || known.isRetired) return;
+    known.isRetired = true;
+    this.#options.onRemoved(name);
+  }
+
+  /** Forgets a retired app, now that its machines have ended; one that was declared again meanwhile stays. */
   removeApp(name: string): void {
     const known = this.#apps.get(name);
-    if (known === undefined) return;
+    if (known === undefined || !known.isRetired) return;
     this.#apps.delete(name);
     for (const record of known.records.values()) this.#retire(known.app, record.id);
     for (const service of known.app.services) this.#slots.retire(waitKey(known.app, service));
-    this.#options.onRemoved(name);
   }
 
   setMachine(record: MachineRecord): void {
@@ -91,7 +102,12 @@ export class Catalog {
     return this.#machineSlots.get(machineId) ?? [];
   }
 
+  #declared(): Known[] {
+    return [...this.#apps.values()].filter(({ isRetired }) => !isRetired);
+  }
+
   #publish(known: Known): void {
+    if (known.isRetired) return;
     const entry = this.#build(known.app, known.records);
     const text = JSON.stringify(entry);
     if (text === known.text) return;

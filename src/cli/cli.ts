@@ -1,72 +1,75 @@
 // The command line: what the commands are called and what they take. Each is in commands/, and loaded only when it is wanted, so that a short
 // command does not pay for a whole node.
 
+import { inspect } from "node:util";
+
 import { Command, CommanderError } from "commander";
 
 import { ProxyError } from "../core/errors.ts";
 import type { GlobalOptions } from "./config-source.ts";
 import { EXIT, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from "./exit-codes.ts";
-import { readVersion } from "./version.ts";
+import type { Terminal } from "./terminal.ts";
+import { VERSION } from "../core/version.ts";
 
 /** Runs one command. Never throws: what failed is on stderr, and in the exit code. */
-export async function runCli(args: readonly string[]): Promise<ExitCode> {
-  endQuietlyWithoutReader();
+export async function runCli(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.ok;
-  const program = createProgram((code) => (exitCode = code));
+  const program = createProgram(terminal, (code) => (exitCode = code));
   try {
     await program.parseAsync(args, { from: "user" });
     return exitCode;
   } catch (error) {
-    return failed(error);
+    return failed(error, terminal);
   }
 }
 
-function createProgram(end: (code: ExitCode) => void): Command {
+function createProgram(terminal: Terminal, end: (code: ExitCode) => void): Command {
   const program = new Command("kittiwake")
     .description("A self-hosted anycast edge: nearest healthy machine over HTTPS, woken by its first request.")
-    .version(readVersion())
+    .version(VERSION)
     .option("--config <path>", "configuration of the node (default: $KITTIWAKE_CONFIG, kittiwake.toml, config/kittiwake.toml)")
     .option("--admin <url>", "admin API of the node to ask (default: as in the configuration)")
     .option("--json", "print JSON, for programs")
     .configureHelp({ showGlobalOptions: true })
     .addHelpText("afterAll", EXIT_CODES_HELP)
+    .configureOutput({ writeOut: (text) => terminal.print(text.trimEnd()), writeErr: (text) => terminal.complain(text.trimEnd()) })
     .exitOverride();
 
   program
     .command("run")
     .description("run a node until SIGINT or SIGTERM; SIGHUP reads the configuration anew")
     .option("--keep-machines", "leave machines running on exit, for the next start to adopt")
-    .action(async (_, command: Command) => end(await (await import("./commands/run.ts")).run(command.optsWithGlobals())));
+    .action(async (_, command: Command) => end(await (await import("./commands/run.ts")).run(command.optsWithGlobals(), terminal)));
 
   program
     .command("check")
     .description("check the configuration and print every problem in it")
-    .action(async (_, command: Command) => end((await import("./commands/check.ts")).check(command.optsWithGlobals())));
+    .action(async (_, command: Command) => end((await import("./commands/check.ts")).check(command.optsWithGlobals(), terminal)));
 
   program
     .command("reload")
     .description("have the running node read its configuration anew")
-    .action(async (_, command: Command) => end(await (await import("./commands/reload.ts")).reload(command.optsWithGlobals())));
+    .action(async (_, command: Command) => end(await (await import("./commands/reload.ts")).reload(command.optsWithGlobals(), terminal)));
 
   program
     .command("status")
     .description("show the running node, its listeners and its apps")
-    .action(async (_, command: Command) => end(await (await import("./commands/status.ts")).status(command.optsWithGlobals())));
+    .action(async (_, command: Command) => end(await (await import("./commands/status.ts")).status(command.optsWithGlobals(), terminal)));
 
-  addMachineCommands(program.command("machines").description("list, start, stop or suspend machines"), end);
+  addMachineCommands(program.command("machines").description("list, start, stop or suspend machines"), terminal, end);
 
   program
     .command("regions")
     .description("list regions by their distance")
     .option("--from <code>", "region to measure from (default: that of the configuration)")
-    .action(async (_, command: Command) => end((await import("./commands/regions.ts")).regions(command.optsWithGlobals())));
+    .action(async (_, command: Command) => end((await import("./commands/regions.ts")).regions(command.optsWithGlobals(), terminal)));
 
   program
     .command("certs")
     .description("certificates of the node")
     .command("root")
     .description("print the local authority's root certificate, for clients to trust")
-    .action(async (_, command: Command) => end(await (await import("./commands/certs.ts")).printRoot(command.optsWithGlobals())));
+    .action(async (_, command: Command) => end(await (await import("./commands/certs.ts")).printRoot(command.optsWithGlobals(), terminal)));
 
   program
     .command("explain")
@@ -74,20 +77,20 @@ function createProgram(end: (code: ExitCode) => void): Command {
     .argument("<url>")
     .option("--from <region>", "region in which the request comes in (default: that of the node)")
     .action(async (url: string, _, command: Command) =>
-      end(await (await import("./commands/explain.ts")).explain(url, command.optsWithGlobals())),
+      end(await (await import("./commands/explain.ts")).explain(url, command.optsWithGlobals(), terminal)),
     );
 
   return program;
 }
 
-function addMachineCommands(machines: Command, end: (code: ExitCode) => void): void {
+function addMachineCommands(machines: Command, terminal: Terminal, end: (code: ExitCode) => void): void {
   machines
     .command("list")
     .description("list the machines of an app, or of all")
     .argument("[app]")
     .action(async (app: string | undefined, _, command: Command) => {
       const { listMachines } = await import("./commands/machines.ts");
-      end(await listMachines(app ?? null, command.optsWithGlobals<GlobalOptions>()));
+      end(await listMachines(app ?? null, command.optsWithGlobals<GlobalOptions>(), terminal));
     });
   for (const action of ["start", "stop", "suspend"] as const) {
     machines
@@ -96,27 +99,19 @@ function addMachineCommands(machines: Command, end: (code: ExitCode) => void): v
       .argument("<machine...>", "app and machine, by id or name: hello ams, or hello/ams")
       .action(async (target: string[], _, command: Command) => {
         const { changeMachine } = await import("./commands/machines.ts");
-        end(await changeMachine(action, target, command.optsWithGlobals<GlobalOptions>()));
+        end(await changeMachine(action, target, command.optsWithGlobals<GlobalOptions>(), terminal));
       });
   }
 }
 
-function failed(error: unknown): ExitCode {
+function failed(error: unknown, terminal: Terminal): ExitCode {
   // Help and version end this way too. Whatever else it is, commander has printed it.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.invalid;
   if (!(error instanceof ProxyError)) {
-    console.error("kittiwake: failed in a way that nobody foresaw; this is a bug");
-    console.error(error);
+    terminal.complain("kittiwake: failed in a way that nobody foresaw; this is a bug");
+    terminal.complain(inspect(error));
     return EXIT.failure;
   }
-  console.error(`kittiwake: ${error.message}`);
+  terminal.complain(`kittiwake: ${error.message}`);
   return exitCodeOf(error.code);
-}
-
-/** `kittiwake regions | head` is no failure. */
-function endQuietlyWithoutReader(): void {
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(EXIT.ok);
-    throw error;
-  });
 }

@@ -11,6 +11,7 @@ import { formatProblem, type Problem } from "../config/problems.ts";
 import { readDocument } from "../config/read-document.ts";
 import { readTomlFile, TomlFile } from "../config/toml-file.ts";
 import { ProxyError } from "../core/errors.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** Options that every command takes. */
 export interface GlobalOptions {
@@ -22,13 +23,13 @@ export interface GlobalOptions {
 }
 
 /** The configuration that is named or found, absolute; null when there is none. */
-export function configPathOrNull({ config }: GlobalOptions): string | null {
-  return config === undefined ? findConfig(process.env, process.cwd()) : resolve(config);
+export function configPathOrNull({ config }: GlobalOptions, { env, cwd }: Terminal): string | null {
+  return config === undefined ? findConfig(env, cwd) : resolve(cwd, config);
 }
 
 /** The configuration that is named or found, absolute. Throws `config_invalid` when there is none. */
-export function configPath(options: GlobalOptions): string {
-  const path = configPathOrNull(options);
+export function configPath(options: GlobalOptions, terminal: Terminal): string {
+  const path = configPathOrNull(options, terminal);
   if (path !== null) return path;
   throw new ProxyError("config_invalid", "there is no kittiwake.toml here; name one with --config");
 }

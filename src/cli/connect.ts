@@ -2,7 +2,8 @@
 
 import { AdminClient } from "../admin/client.ts";
 import { ProxyError } from "../core/errors.ts";
-import { configPathOrNull, type GlobalOptions, readNodeConfig } from "./config-source.ts";
+import type { GlobalOptions } from "./config-source.ts";
+import type { Terminal } from "./terminal.ts";
 
 const USUAL_URL = "http://127.0.0.1:4280";
 
@@ -10,11 +11,13 @@ const USUAL_URL = "http://127.0.0.1:4280";
 const REACHABLE: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 
 /** Throws `config_invalid` when the configuration does not say where the node is. */
-export function connect(options: GlobalOptions): AdminClient {
+export async function connect(options: GlobalOptions, terminal: Terminal): Promise<AdminClient> {
   // Never on the command line, where every user of the machine could read it.
-  const token = process.env["KITTIWAKE_TOKEN"] ?? null;
+  const token = terminal.env["KITTIWAKE_TOKEN"] ?? null;
   if (options.admin !== undefined) return new AdminClient({ url: checkedUrl(options.admin), token });
-  const path = configPathOrNull(options);
+  // Reading a configuration takes longer than asking a node.
+  const { configPathOrNull, readNodeConfig } = await import("./config-source.ts");
+  const path = configPathOrNull(options, terminal);
   if (path === null) return new AdminClient({ url: USUAL_URL, token });
   const { admin } = readNodeConfig(path, ["admin"]);
   const { host, port } = admin.listen;

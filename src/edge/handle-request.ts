@@ -143,7 +143,8 @@ export class RequestHandler implements ExchangeDriver {
     const service = exchange.service!;
     const { gate, balancer } = this.#options;
     // Who comes now must not overtake those who wait.
-    if (exchange.tried === null && gate.isHolding(service)) return this.#hold(exchange, exchange.waitsFor);
+    const waitsFor = exchange.tried === null ? gate.waitsFor(service) : null;
+    if (waitsFor !== null) return this.#hold(exchange, waitsFor);
     const outcome = balancer.claim(service, exchange.tried);
     if (typeof outcome !== "string") return this.#attempt(exchange, outcome);
     if (outcome === "asleep" || outcome === "full") return this.#hold(exchange, outcome);

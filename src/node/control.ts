@@ -87,7 +87,7 @@ export class Control implements NodeControl {
 
   async start(app: string, machineId: string): Promise<MachineRecord> {
     const timeoutMs = this.#app(app).wakeTimeoutMs;
-    return (await this.#options.host.start(app, machineId, { timeoutMs })).record;
+    return (await this.#options.host.start(app, machineId, { timeoutMs, fresh: true })).record;
   }
 
   async stop(app: string, machineId: string): Promise<MachineRecord> {
@@ -115,7 +115,10 @@ export class Control implements NodeControl {
   reload(): Promise<ReloadResult> {
     return this.#reloads.run("reload", async () => {
       const result = await this.#reload();
-      this.#options.log.info({ ...result }, result.applied ? "configuration reloaded" : "configuration not reloaded, the old one stays in force");
+      this.#options.log.info(
+        { ...result },
+        result.applied ? "configuration reloaded" : "configuration not reloaded, the old one stays in force",
+      );
       this.#options.onReloaded(result);
       return result;
     });

@@ -82,7 +82,10 @@ function publicPorts(apps: readonly App[]): Map<number, boolean> {
 function refusal({ request, code, message }: ListenFailure): ProxyError {
   const { host, port, publicPort } = request;
   if (code === "EACCES") {
-    return new ProxyError("config_invalid", `port ${port} needs privileges; bind another one with edge.ports = { ${publicPort} = ${publicPort + 8000} }`);
+    return new ProxyError(
+      "config_invalid",
+      `port ${port} needs privileges; bind another one with edge.ports = { ${publicPort} = ${publicPort + 8000} }`,
+    );
   }
   if (code === "EADDRINUSE") return new ProxyError("config_invalid", `port ${port} on "${host}" is in use by another program`);
   return new ProxyError("config_invalid", `port ${port} on "${host}" cannot be bound: ${message}`);

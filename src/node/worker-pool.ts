@@ -180,8 +180,10 @@ export class WorkerPool {
     if (this.#isStopping) return;
     this.#spawn(member);
     const listening = [...this.#listens.values()].map((request) => this.#listenOn(member.index, request));
-    await Promise.all([this.#until(member.index, (message) => message.type === "started"), ...listening]);
-    member.isReady = true;
+    const [, ...outcomes] = await Promise.all([this.#until(member.index, (message) => message.type === "started"), ...listening]);
+    if (outcomes.every((outcome) => typeof outcome === "number")) member.isReady = true;
+    // Without its ports it is of no use; its next replacement may find them free.
+    else void member.thread.terminate();
   }
 
   async #listenOn(worker: number, request: ListenRequest): Promise<number | ListenFailure> {

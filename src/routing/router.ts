@@ -17,11 +17,10 @@ export interface Route<Service extends Routable> {
   readonly port: ServicePort;
 }
 
-/** Every app that this edge knows. `version` changes with every change, so that a connection can remember a match. */
+/** Every app that this edge knows. */
 export class Router<Service extends Routable, App extends RoutableApp<Service>> {
   readonly #apps = new Map<string, App>();
   readonly #byHost = new Map<string, App>();
-  version = 0;
 
   get apps(): Iterable<App> {
     return this.#apps.values();
@@ -35,21 +34,16 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
     this.#forgetHosts(app.name);
     this.#apps.set(app.name, app);
     for (const hostname of app.hostnames) this.#byHost.set(hostname, app);
-    this.version++;
   }
 
   delete(name: string): void {
     this.#forgetHosts(name);
     this.#apps.delete(name);
-    this.version++;
   }
 
-  /** The app that declares the host name; exact names win over `*.` ones, which stand for exactly one label. */
+  /** The app that declares the host name. */
   match(host: string): App | null {
-    const exact = this.#byHost.get(host);
-    if (exact !== undefined) return exact;
-    const dot = host.indexOf(".");
-    return dot === -1 ? null : (this.#byHost.get(`*${host.slice(dot)}`) ?? null);
+    return this.#byHost.get(host) ?? null;
   }
 
   /** The HTTP service of the app on a public port; null when it has none there. */

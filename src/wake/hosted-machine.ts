@@ -164,7 +164,11 @@ export class HostedMachine {
   /** The driver saw it end by itself. */
   exited(exit: MachineExit): void {
     const { state } = this.record;
-    if (state === "starting") return this.#attempt?.breakOff({ kind: "exited", exit });
+    if (state === "starting") {
+      // Even if the attempt was broken off already, the next one must not take it for running.
+      this.#record.change({ handle: null, pid: null });
+      return this.#attempt?.exited(exit);
+    }
     if (state === "suspended") return this.#record.change({ ...GONE, reason: `${describeExit(exit)} while it was suspended` });
     // In any other state somebody is at it already, and will find it gone.
     if (state === "started") this.#ended(exit, this.#withLastWords(describeExit(exit), exit));
@@ -178,7 +182,9 @@ export class HostedMachine {
 
   /** Publishes what its checks say; only a started machine has any. */
   setHealth(health: Health, checks: readonly CheckResult[]): void {
-    if (this.record.state === "started") this.#record.change({ health, checks });
+    const { state, health: before, checks: known } = this.record;
+    const isNews = health !== before || checks.length > 0 || known.length > 0;
+    if (state === "started" && isNews) this.#record.change({ health, checks });
   }
 
   setCordoned(cordoned: boolean): void {

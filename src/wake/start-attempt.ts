@@ -23,6 +23,9 @@ export class StartAttempt {
   readonly #record: PublishedRecord;
   readonly #plan: MachinePlan;
   readonly #abort = new AbortController();
+  /** Is it the machine of this attempt that runs, and not what an earlier one left? */
+  #isOwn = false;
+  #hasExited = false;
 
   constructor(record: PublishedRecord, plan: MachinePlan) {
     this.#record = record;
@@ -35,6 +38,13 @@ export class StartAttempt {
 
   breakOff(why: BreakOff): void {
     this.#abort.abort(why);
+  }
+
+  /** The machine ended by itself. Of remains that are being ended for this attempt that is no news. */
+  exited(exit: MachineExit): void {
+    if (!this.#isOwn) return;
+    this.#hasExited = true;
+    this.breakOff({ kind: "exited", exit });
   }
 
   /**
@@ -54,6 +64,7 @@ export class StartAttempt {
   async #getGoing(): Promise<number> {
     const { state, handle } = this.#record.value;
     const current = handle !== null && this.#record.launched.configHash === this.#plan.configHash;
+    this.#isOwn = current;
     // Adopted: it runs, and only its port is still to be seen.
     if (current && state === "starting") return performance.now();
     if (current && state === "suspended") {
@@ -71,6 +82,7 @@ export class StartAttempt {
 
   async #launch(): Promise<number> {
     // Never two of one machine: what an outdated plan or a failed stop left behind ends first.
+    this.#isOwn = false;
     await endRemains(this.#record);
     const { driver, launch, configHash } = this.#plan;
     this.#record.launched = this.#plan;
@@ -78,8 +90,9 @@ export class StartAttempt {
     if (driver.canStart) await this.#record.stored(STORED_MS);
     this.#abort.signal.throwIfAborted();
     const begunAt = performance.now();
+    this.#isOwn = true;
     const launched = await driver.start(launch);
-    this.#record.change({ handle: launched.handle, pid: launched.pid, addresses: launched.addresses });
+    if (!this.#hasExited) this.#record.change({ handle: launched.handle, pid: launched.pid, addresses: launched.addresses });
     return begunAt;
   }
 

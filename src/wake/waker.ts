@@ -43,6 +43,8 @@ export interface WakerOptions {
   /** Slots held on a machine. */
   readonly inFlight: (machineId: string) => number;
   readonly onWoke: (event: WokeEvent) => void;
+  /** Nothing could be woken. Once for all who asked, and not at all when everything runs already. */
+  readonly onFailed: (app: string, service: string, error: unknown) => void;
   readonly log: Logger;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -72,7 +74,15 @@ export class Waker {
    * `wake_failed` (all that could be tried failed), `wake_timeout` or `draining`.
    */
   wake(appName: string, serviceKey: string, reason: WakeReason = "asleep"): Promise<Woken> {
-    return this.#flights.run(`${appName} ${serviceKey}`, () => this.#wake(appName, serviceKey, reason));
+    return this.#flights.run(`${appName} ${serviceKey}`, async () => {
+      try {
+        return await this.#wake(appName, serviceKey, reason);
+      } catch (error) {
+        const isAllAwake = reason === "busy" && error instanceof ProxyError && error.code === "no_machine";
+        if (!isAllAwake) this.#options.onFailed(appName, serviceKey, error);
+        throw error;
+      }
+    });
   }
 
   async #wake(appName: string, serviceKey: string, reason: WakeReason): Promise<Woken> {

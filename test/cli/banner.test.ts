@@ -16,7 +16,11 @@ const LISTENERS = [
 
 function bannerOf(domain: string, listeners: Parameters<typeof formatReady>[0], app = true): string {
   using directory = new Directory({ "kittiwake.toml": `node = "n1"\nregion = "ams"\ndomain = "${domain}"\napps = ["*.app"]\n` });
-  if (app) directory.write("hello.app", 'app = "hello"\n[http_service]\ninternal_port = 8080\nregions = ["ams", "nrt", "ams"]\n');
+  if (app)
+    directory.write(
+      "hello.app",
+      'app = "hello"\nprocesses = { app = "serve" }\n[http_service]\ninternal_port = 8080\nregions = ["ams", "nrt", "ams"]\n',
+    );
   const config = loadConfig(`${directory.path}/kittiwake.toml`);
   assert.ok(config.usable);
   return formatBanner({ version: "1.2.3", config, listeners, adminUrl: "http://127.0.0.1:4280", configFlag: " --config x.toml" });

@@ -6,10 +6,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
-import { Directory, kittiwake } from "./command.ts";
+import { Directory, kittiwake, Running } from "./command.ts";
 
 const NODE_TOML = 'region = "ams"\n[admin]\nlisten = "127.0.0.1:1"\n';
-const APP_TOML = 'app = "hello"\n[http_service]\ninternal_port = 8080\nregions = ["ams", "nrt"]\n';
+const APP_TOML = 'app = "hello"\nprocesses = { app = "serve" }\n[http_service]\ninternal_port = 8080\nregions = ["ams", "nrt"]\n';
 
 describe("help", () => {
   test("names every command and every exit code", async () => {
@@ -34,6 +34,14 @@ describe("help", () => {
     assert.deepEqual([code, stdout], [2, ""]);
     assert.match(stderr, /^Usage: kittiwake/);
   });
+});
+
+test("a command is a program with an exit code", async () => {
+  using directory = new Directory({ "kittiwake.toml": NODE_TOML, "apps/hello.toml": APP_TOML });
+  await using good = new Running(["check"], directory.path);
+  await using bad = new Running(["frobnicate"], directory.path);
+  assert.deepEqual(await good.end(), { code: 0, stdout: "kittiwake.toml: valid, 1 app, 2 machines\n", stderr: "" });
+  assert.deepEqual([(await bad.end()).code, (await bad.end()).stdout], [2, ""]);
 });
 
 test("the version is the package's", async () => {
@@ -64,19 +72,19 @@ test("wrong use ends with 2 and says what is wrong", async () => {
 describe("check", () => {
   test("of a good configuration says what it amounts to, and what is not yet in force", async () => {
     using directory = new Directory({
-      "kittiwake.toml": `${NODE_TOML}`,
+      "kittiwake.toml": NODE_TOML,
       "apps/hello.toml": `${APP_TOML}[kittiwake]\nwarm_detour = true\n`,
     });
     const { code, stdout, stderr } = await kittiwake(["check"], directory.path);
     assert.deepEqual([code, stderr], [0, ""]);
-    assert.match(stdout, /^pending: apps\/hello\.toml:6 kittiwake\.warm_detour: .*understood, not yet in force$/m);
+    assert.match(stdout, /^pending: apps\/hello\.toml:7 kittiwake\.warm_detour: .*understood, not yet in force$/m);
     assert.match(stdout, /^kittiwake\.toml: valid, 1 app, 2 machines, 1 key not yet in force$/m);
   });
 
   test("of a bad one prints every problem of every file, with its line", async () => {
     using directory = new Directory({
       "kittiwake.toml": 'region = "ams"\nworkers = 0\n[edge]\nbind = ["here"]\n',
-      "apps/one.toml": 'app = "one"\nfoo = 1\n[http_service]\ninternal_port = 0\n',
+      "apps/one.toml": 'app = "one"\nfoo = 1\nprocesses = { app = "serve" }\n[http_service]\ninternal_port = 0\n',
       "apps/two.toml": "app = \n",
     });
     const { code, stdout } = await kittiwake(["check"], directory.path);
@@ -84,7 +92,7 @@ describe("check", () => {
     for (const place of [
       "error: kittiwake.toml:2 workers:",
       "error: kittiwake.toml:4 edge.bind[0]:",
-      "error: apps/one.toml:4 http_service.internal_port:",
+      "error: apps/one.toml:5 http_service.internal_port:",
       "error: apps/two.toml:1",
     ]) {
       assert.ok(stdout.includes(place), `${place}\n${stdout}`);

@@ -1,4 +1,4 @@
-// The kittiwake command as a program of its own, for a test.
+// The kittiwake command for a test: as a program of its own, or, where that makes no difference, within the test.
 
 import { spawn } from "node:child_process";
 import type { ChildProcessByStdio } from "node:child_process";
@@ -8,7 +8,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 
+import { runCli } from "../../src/cli/cli.ts";
+
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
+
+const GRACE_MS = 5000;
 
 export interface Ended {
   readonly code: number | null;
@@ -16,15 +20,15 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** A command that runs; killed at the end of the test if it still does. */
+/** A command that runs; ended at the end of the test if it still does. */
 export class Running implements AsyncDisposable {
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
   readonly #ended: Promise<[code: number | null]>;
   readonly #output = { stdout: "", stderr: "" };
 
-  constructor(args: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}) {
-    const { KITTIWAKE_CONFIG: _config, KITTIWAKE_TOKEN: _token, ...inherited } = process.env;
-    this.#child = spawn(process.execPath, [MAIN, ...args], { cwd, env: { ...inherited, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  constructor(args: readonly string[], cwd: string) {
+    const { KITTIWAKE_CONFIG: _config, KITTIWAKE_TOKEN: _token, ...env } = process.env;
+    this.#child = spawn(process.execPath, [MAIN, ...args], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
     this.#ended = once(this.#child, "close") as Promise<[number | null]>;
     for (const stream of ["stdout", "stderr"] as const) {
       this.#child[stream].setEncoding("utf8").on("data", (text: string) => (this.#output[stream] += text));
@@ -62,15 +66,24 @@ export class Running implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
+    // A node that is killed leaves its machines running, so it is asked first.
+    this.#child.kill("SIGTERM");
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), GRACE_MS);
     await this.#ended;
+    clearTimeout(timer);
   }
 }
 
-/** Runs the command to its end. */
+/** Runs a command to its end within this process: what it prints, and the exit code it would have. */
 export async function kittiwake(args: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}): Promise<Ended> {
-  await using running = new Running(args, cwd, env);
-  return await running.end();
+  const output = { stdout: "", stderr: "" };
+  const code = await runCli(args, {
+    cwd,
+    env,
+    print: (text) => void (output.stdout += `${text}\n`),
+    complain: (text) => void (output.stderr += `${text}\n`),
+  });
+  return { code, ...output };
 }
 
 /** A directory with the given files in it, removed at the end of the test. */

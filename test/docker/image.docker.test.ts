@@ -50,11 +50,11 @@ describe("the image", { skip: whyNot() }, () => {
     assert.deepEqual(JSON.parse(printed), [["LICENSE", "bin", "dist", "node_modules", "package.json"], false, 10_001]);
   });
 
-  test("starts a node that becomes healthy, and that ends when it is told to", { timeout: 60_000 }, async () => {
+  test("starts a node that becomes healthy, and that ends when it is told to", { timeout: 50_000 }, async ({ signal }) => {
     const [http, https, admin] = await freePorts(3);
     writeFileSync(
       join(directory, "kittiwake.toml"),
-      `region = "ams"\ndata_dir = "/var/lib/kittiwake"\n[edge]\nbind = ["127.0.0.1"]\nports = { 80 = ${http}, 443 = ${https} }\n` +
+      `region = "ams"\napps = []\ndata_dir = "/var/lib/kittiwake"\n[edge]\nbind = ["127.0.0.1"]\nports = { 80 = ${http}, 443 = ${https} }\n` +
         `[admin]\nlisten = "127.0.0.1:${admin}"\n`,
     );
     const container = buildah("from", "--pull-never", "kittiwake");
@@ -64,7 +64,7 @@ describe("the image", { skip: whyNot() }, () => {
     const buildahRun = spawn("buildah", [...run, ...command], { stdio: ["ignore", "pipe", "inherit"] });
     const exited = once(buildahRun, "exit");
     try {
-      for await (const line of createInterface(buildahRun.stdout)) if (line.startsWith("ready ")) break;
+      for await (const line of createInterface({ input: buildahRun.stdout, signal })) if (line.startsWith("ready ")) break;
       const probe = ["env", `KITTIWAKE_HEALTH_URL=http://127.0.0.1:${admin}/healthz`, ...config(container).Healthcheck.Test.slice(1)];
       execFileSync("buildah", [...run, ...probe]);
     } finally {

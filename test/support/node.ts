@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { loadConfig } from "../../src/config/load.ts";
 import { formatProblem } from "../../src/config/problems.ts";
 import { startNode, type Node, type NodeEvent } from "../../src/start-node.ts";
+import { assertNoneLeft } from "./processes.ts";
 
 export interface TestNodeOptions {
   /** `fly.toml` texts by file name without ending. */
@@ -58,6 +59,11 @@ export class TestNode implements AsyncDisposable {
     }
   }
 
+  /** Resolves as soon as something is so; looked at again with every event. */
+  async until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) await once(this.#emitter, "event");
+  }
+
   /** Writes an app's fly.toml anew; `reload` brings it into force. */
   writeApp(name: string, text: string): void {
     writeFileSync(join(this.dir, "apps", `${name}.toml`), text);
@@ -65,7 +71,9 @@ export class TestNode implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.node.stop();
-    if (this.#ownsDir) rmSync(this.dir, { recursive: true, force: true });
+    if (!this.#ownsDir) return;
+    assertNoneLeft(join(this.dir, "data"));
+    rmSync(this.dir, { recursive: true, force: true });
   }
 
   #port(scheme: "http" | "https"): number {

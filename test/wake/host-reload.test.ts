@@ -71,6 +71,21 @@ describe("a reload", () => {
     assert.equal(rig.driver.launched[1]?.env["COLOUR"], "red");
   });
 
+  it("does not take a machine for running that ended while it was to be started anew", async () => {
+    await using rig = new HostRig();
+    rig.driver.listensLate = true;
+    await rig.host.applyApps([sampleApp()]);
+    const start = rig.host.start("hello", AMS);
+    await rig.until(() => rig.record().pid !== null);
+    rig.driver.listensLate = false;
+    const reloads = [rig.host.applyApps([sampleApp(RED)])];
+    const crash = rig.driver.crash(AMS, 1);
+    reloads.push(rig.host.applyApps([sampleApp()]));
+    assert.equal((await start).record.state, "started");
+    await Promise.all([...reloads, crash]);
+    assert.deepEqual(rig.driver.calls, [`start ${AMS}`, `start ${AMS}`]);
+  });
+
   it("gives a crashed machine a new chance when it changed", async () => {
     await using rig = await startedRig({ backoff: { minMs: 60_000, maxMs: 60_000 } });
     await rig.driver.crash(AMS, 1);

@@ -22,6 +22,7 @@ async function wakerOf(rig: HostRig, app: App): Promise<{ waker: Waker; woke: Wo
     rttMs: (region) => RTT_MS[region] ?? 999,
     inFlight: (id) => rig.load.inFlight(id),
     onWoke: (event) => woke.push(event),
+    onFailed: () => {},
     log: pino({ enabled: false }),
     now: Date.now,
   });

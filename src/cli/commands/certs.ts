@@ -8,12 +8,13 @@ import { pino } from "pino";
 import { LocalCa } from "../../certs/local-ca.ts";
 import { configPath, type GlobalOptions, readNodeConfig } from "../config-source.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { printJson, type Terminal } from "../terminal.ts";
 
-export async function printRoot(options: GlobalOptions): Promise<ExitCode> {
-  const { dataDir } = readNodeConfig(configPath(options), ["data_dir"]);
+export async function printRoot(options: GlobalOptions, terminal: Terminal): Promise<ExitCode> {
+  const { dataDir } = readNodeConfig(configPath(options, terminal), ["data_dir"]);
   const log = pino({ level: "warn", base: null }, pino.destination({ dest: 2, sync: true }));
   const { rootPem } = await LocalCa.open(join(dataDir, "ca"), { log });
-  if (options.json === true) console.log(JSON.stringify({ root_pem: rootPem }));
-  else process.stdout.write(rootPem.endsWith("\n") ? rootPem : `${rootPem}\n`);
+  if (options.json === true) printJson(terminal, { root_pem: rootPem });
+  else terminal.print(rootPem.trimEnd());
   return EXIT.ok;
 }

@@ -6,18 +6,19 @@ import { loadConfig } from "../../config/load.ts";
 import { formatProblem, type Problem, type Severity } from "../../config/problems.ts";
 import { configPath, type GlobalOptions } from "../config-source.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { printJson, type Terminal } from "../terminal.ts";
 
-export function check(options: GlobalOptions): ExitCode {
-  const path = configPath(options);
-  const loaded = loadConfig(path);
+export function check(options: GlobalOptions, terminal: Terminal): ExitCode {
+  const path = configPath(options, terminal);
+  const loaded = loadConfig(path, { cwd: terminal.cwd });
   const { problems, files, usable } = loaded;
   const apps = loaded.usable ? loaded.apps.map(({ name, machines }) => ({ name, machines: machines.length })) : [];
-  if (options.json === true) console.log(JSON.stringify({ valid: usable, files, apps, problems }, null, 2));
+  if (options.json === true) printJson(terminal, { valid: usable, files, apps, problems });
   else {
-    for (const problem of problems) console.log(describeProblem(problem));
+    for (const problem of problems) terminal.print(describeProblem(problem));
     const machines = apps.reduce((sum, app) => sum + app.machines, 0);
     const verdict = usable ? `valid, ${count(apps.length, "app")}, ${count(machines, "machine")}` : "invalid";
-    console.log(`${relative(process.cwd(), path)}: ${[verdict, ...totals(problems)].join(", ")}`);
+    terminal.print(`${relative(terminal.cwd, path)}: ${[verdict, ...totals(problems)].join(", ")}`);
   }
   return usable ? EXIT.ok : EXIT.invalid;
 }

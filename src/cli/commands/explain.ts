@@ -5,6 +5,7 @@ import type { GlobalOptions } from "../config-source.ts";
 import { connect } from "../connect.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { formatMs, formatTable, printable } from "../table.ts";
+import { printJson, type Terminal } from "../terminal.ts";
 
 export interface ExplainOptions extends GlobalOptions {
   /** Region in which the request comes in; the node's if there is none. */
@@ -13,10 +14,11 @@ export interface ExplainOptions extends GlobalOptions {
 
 type Explanation = Awaited<ReturnType<AdminClient["explain"]>>;
 
-export async function explain(url: string, options: ExplainOptions): Promise<ExitCode> {
-  await using client = connect(options);
+export async function explain(url: string, options: ExplainOptions, terminal: Terminal): Promise<ExitCode> {
+  await using client = await connect(options, terminal);
   const explanation = await client.explain(url, options.from ?? null);
-  console.log(options.json === true ? JSON.stringify(explanation, null, 2) : describe(explanation).join("\n"));
+  if (options.json === true) printJson(terminal, explanation);
+  else terminal.print(describe(explanation).join("\n"));
   return EXIT.ok;
 }
 

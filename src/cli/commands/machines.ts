@@ -7,16 +7,17 @@ import type { GlobalOptions } from "../config-source.ts";
 import { connect } from "../connect.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { formatTable, printable } from "../table.ts";
+import { printJson, type Terminal } from "../terminal.ts";
 
 type Machine = Awaited<ReturnType<AdminClient["machine"]>>;
 
 /** @param app null: those of all apps */
-export async function listMachines(app: string | null, options: GlobalOptions): Promise<ExitCode> {
-  await using client = connect(options);
+export async function listMachines(app: string | null, options: GlobalOptions, terminal: Terminal): Promise<ExitCode> {
+  await using client = await connect(options, terminal);
   const names = app === null ? (await client.apps()).map(({ name }) => name) : [app];
   const machines = (await Promise.all(names.map((name) => client.machines(name)))).flat();
-  if (options.json === true) console.log(JSON.stringify(machines, null, 2));
-  else console.log(formatTable(["APP", "NAME", "ID", "REGION", "STATE", "FOR", "HEALTH", "IN FLIGHT", "REASON"], machines.map(toRow)));
+  if (options.json === true) printJson(terminal, machines);
+  else terminal.print(formatTable(["APP", "NAME", "ID", "REGION", "STATE", "FOR", "HEALTH", "IN FLIGHT", "REASON"], machines.map(toRow)));
   return EXIT.ok;
 }
 
@@ -25,13 +26,18 @@ export async function listMachines(app: string | null, options: GlobalOptions): 
  *
  * @param target an app and a machine's id or name, as two words or as `app/machine`
  */
-export async function changeMachine(action: MachineAction, target: readonly string[], options: GlobalOptions): Promise<ExitCode> {
+export async function changeMachine(
+  action: MachineAction,
+  target: readonly string[],
+  options: GlobalOptions,
+  terminal: Terminal,
+): Promise<ExitCode> {
   const [app, name] = parseTarget(action, target);
-  await using client = connect(options);
+  await using client = await connect(options, terminal);
   await client.act(action, app, name);
   const machine = await client.machine(app, name);
-  if (options.json === true) console.log(JSON.stringify(machine, null, 2));
-  else console.log(`${app}/${printable(machine.name)} is ${machine.state}`);
+  if (options.json === true) printJson(terminal, machine);
+  else terminal.print(`${app}/${printable(machine.name)} is ${machine.state}`);
   return EXIT.ok;
 }
 

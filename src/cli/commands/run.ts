@@ -10,7 +10,8 @@ import { formatBanner, formatReady } from "../banner.ts";
 import { configPath, type GlobalOptions } from "../config-source.ts";
 import { describeReload } from "../describe-reload.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
-import { readVersion } from "../version.ts";
+import type { Terminal } from "../terminal.ts";
+import { VERSION } from "../../core/version.ts";
 import { describeProblem } from "./check.ts";
 
 export interface RunOptions extends GlobalOptions {
@@ -21,22 +22,26 @@ export interface RunOptions extends GlobalOptions {
 /** A node that is asked to stop while it starts first comes up, so that nothing is left half done; but not for ever. */
 const START_GRACE_MS = 10_000;
 
-export async function run(options: RunOptions): Promise<ExitCode> {
-  const path = configPath(options);
-  const config = loadConfig(path);
-  for (const problem of config.problems) console.error(describeProblem(problem));
+export async function run(options: RunOptions, terminal: Terminal): Promise<ExitCode> {
+  const path = configPath(options, terminal);
+  const config = loadConfig(path, { cwd: terminal.cwd });
+  for (const problem of config.problems) terminal.complain(describeProblem(problem));
   if (!config.usable) return EXIT.invalid;
 
   // From here on a signal must not end the process with half a node in it.
-  const stopping = listenForStop();
+  const stopping = listenForStop(terminal);
   const reloads = listenForReload();
-  const node = await startNode(config, { configPath: path, onEvent: report, keepMachines: options.keepMachines ?? false });
+  const node = await startNode(config, {
+    configPath: path,
+    onEvent: (event) => report(event, terminal),
+    keepMachines: options.keepMachines ?? false,
+  });
   stopping.onStarted();
   if (!stopping.isAsked()) {
     const { listeners, adminUrl } = node;
-    const configFlag = path === findConfig({}, process.cwd()) ? "" : ` --config ${path}`;
-    console.log(formatBanner({ version: readVersion(), config, listeners, adminUrl, configFlag }));
-    console.log(formatReady(listeners, adminUrl));
+    const configFlag = path === findConfig({}, terminal.cwd) ? "" : ` --config ${path}`;
+    terminal.print(formatBanner({ version: VERSION, config, listeners, adminUrl, configFlag }));
+    terminal.print(formatReady(listeners, adminUrl));
     reloads.begin(node);
   }
   await stopping.asked;
@@ -44,14 +49,14 @@ export async function run(options: RunOptions): Promise<ExitCode> {
   return EXIT.ok;
 }
 
-function report(event: NodeEvent): void {
+function report(event: NodeEvent, terminal: Terminal): void {
   switch (event.type) {
     case "woke":
-      return console.log(describeWake(event));
+      return terminal.print(describeWake(event));
     case "reloaded":
-      return console.log(describeReload(event.result).join("\n"));
+      return terminal.print(describeReload(event.result).join("\n"));
     case "worker_replaced":
-      return console.error(`worker ${event.index} died and is replaced: ${event.reason}`);
+      return terminal.complain(`worker ${event.index} died and is replaced: ${event.reason}`);
   }
 }
 
@@ -71,13 +76,13 @@ interface Stopping {
   onStarted(): void;
 }
 
-function listenForStop(): Stopping {
+function listenForStop(terminal: Terminal): Stopping {
   const { promise, resolve } = Promise.withResolvers<void>();
   let times = 0;
   let isStarted = false;
   const onSignal = (): void => {
     if (++times > 1) process.exit(EXIT.failure);
-    console.error("stopping; the same signal once more ends the node at once");
+    terminal.complain("stopping; the same signal once more ends the node at once");
     resolve();
     const giveUp = (): void => {
       if (!isStarted) process.exit(EXIT.failure);

@@ -5,12 +5,13 @@ import type { GlobalOptions } from "../config-source.ts";
 import { connect } from "../connect.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { formatTable } from "../table.ts";
+import { printJson, type Terminal } from "../terminal.ts";
 
-export async function status(options: GlobalOptions): Promise<ExitCode> {
-  await using client = connect(options);
+export async function status(options: GlobalOptions, terminal: Terminal): Promise<ExitCode> {
+  await using client = await connect(options, terminal);
   const node = await client.status();
   if (options.json === true) {
-    console.log(JSON.stringify(node, null, 2));
+    printJson(terminal, node);
     return EXIT.ok;
   }
   const up = formatDuration(Math.max(0, Math.floor((Date.now() - node.started_at_ms) / 1000) * 1000));
@@ -22,7 +23,7 @@ export async function status(options: GlobalOptions): Promise<ExitCode> {
     publicPort,
   ]);
   const apps = node.apps.map(({ name, machines, started, hostnames }) => [name, machines, started, hostnames.join(" ")]);
-  console.log(
+  terminal.print(
     [
       `node ${node.node} in region ${node.region}: ${node.ready ? "ready" : "not ready"}, up ${up}`,
       `kittiwake ${node.version} on node ${node.runtime}, pid ${node.pid}`,

@@ -1,13 +1,8 @@
 // Differential fuzz of the request decoder, with llhttp as the oracle: what we accept, it accepts, and both read it alike. However the
 // bytes are cut, we read the same. A longer run: KITTIWAKE_FUZZ_RUNS=1000000 node --test test/http/http1/request-fuzz.test.ts
 //
-// Where we accept more than llhttp, on purpose:
+// Where we accept more than llhttp, on purpose (what is read otherwise is in disputes.ts):
 //   - methods that it does not know: a method is any token (RFC 9110 section 9.1), and new ones must pass an edge;
-//   - Content-Length, Transfer-Encoding and Connection as trailers: they say nothing there (RFC 9110 section 6.5.1), and are dropped like
-//     all trailers. llhttp refuses the first two, and obeys the third.
-// Where we read otherwise, on purpose:
-//   - "close" wins over "keep-alive" also in HTTP/1.0 (RFC 9112 section 9.3); llhttp keeps such a connection open;
-//   - Proxy-Connection says nothing (RFC 9112 appendix C.2.2); llhttp takes it for Connection;
 //   - an upgrade that is not taken up changes nothing, so the next request follows; Node drops what follows such a request.
 
 import assert from "node:assert/strict";
@@ -16,13 +11,12 @@ import { test } from "node:test";
 
 import fc from "fast-check";
 import { fuzzParameters } from "../seed.ts";
+import { hasFramingTrailer, isPersistenceDisputed } from "./disputes.ts";
 import { cutBy, pieceSizes, requestBytes } from "./message-grammar.ts";
 import { NodeOracle, type NodeRequest } from "./node-oracle.ts";
 import { readRequests, type ReadRequest } from "./readers.ts";
 
 const oracle = new NodeOracle();
-
-const DISPUTED_TRAILER = /\r\n0+(?:;[^\r]*)?\r\n(?:[^\r\n]+\r\n)*(?:content-length|transfer-encoding|(?:proxy-)?connection|upgrade):/i;
 
 test("what we accept, llhttp accepts, and both read it alike", async () => {
   let accepted = 0;
@@ -35,7 +29,7 @@ test("what we accept, llhttp accepts, and both read it alike", async () => {
       const theirs = await oracle.readRequests(bytes);
       for (const [index, request] of ours.requests.entries()) {
         if (!METHODS.includes(request.method)) return;
-        if (theirs[index]?.isComplete !== true && DISPUTED_TRAILER.test(bytes.toString("latin1"))) return;
+        if (theirs[index]?.isComplete !== true && hasFramingTrailer(bytes)) return;
         assertAlike(request, theirs[index], ours.error !== null);
         if (isPersistenceDisputed(request) || request.fields.some(([name]) => name === "upgrade")) return;
       }
@@ -81,10 +75,4 @@ function originForm({ url, method }: NodeRequest): string {
   if (rest === undefined) return url;
   if (rest === "") return method === "OPTIONS" ? "*" : "/";
   return rest.startsWith("?") ? `/${rest}` : rest;
-}
-
-function isPersistenceDisputed({ version, fields }: ReadRequest): boolean {
-  if (fields.some(([name]) => name === "proxy-connection")) return true;
-  const options = fields.filter(([name]) => name === "connection").flatMap(([, value]) => value.toLowerCase().split(/[ \t]*,[ \t]*/));
-  return version === 10 && options.includes("close") && options.includes("keep-alive");
 }

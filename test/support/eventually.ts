@@ -1,0 +1,15 @@
+// Waits for something that nobody announces, such as a count that another thread keeps.
+
+import { setTimeout as delay } from "node:timers/promises";
+
+const LOOK_MS = 5;
+const LIMIT_MS = 10_000;
+
+/** Resolves as soon as `isSo` says so; rejects with what was waited for when that takes too long. */
+export async function eventually(isSo: () => boolean | Promise<boolean>, what: string, limitMs = LIMIT_MS): Promise<void> {
+  const untilMs = performance.now() + limitMs;
+  while (!(await isSo())) {
+    if (performance.now() > untilMs) throw new Error(`waited ${limitMs} ms in vain for ${what}`);
+    await delay(LOOK_MS);
+  }
+}
