@@ -32,6 +32,7 @@ import type { Driver, DriverEvents } from "./wake/driver.ts";
 import { AdminServer } from "./admin/server.ts";
 import type { ListenerStatus, NodeControl, ReloadResult } from "./admin/control.ts";
 import { Control } from "./node/control.ts";
+import { setGauges } from "./node/gauges.ts";
 import { nodeIdentity } from "./node/identity.ts";
 import { PublicListeners } from "./node/public-listeners.ts";
 import { WorkerPool } from "./node/worker-pool.ts";
@@ -256,12 +257,13 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     listeners,
     metrics,
     onReload: async (next) => {
+      // First what can fail, so that a configuration that cannot be had changes nothing.
+      await listeners.apply(next.apps);
       latency = latencyOf(next);
       const removed = catalog.apps.filter(({ name }) => !next.apps.some((app) => app.name === name));
       for (const { name } of removed) catalog.retireApp(name);
       for (const app of next.apps) catalog.setApp(app);
       catalog.refresh();
-      await listeners.apply(next.apps);
       for (const record of host.machines()) checker.watch(record, catalog.app(record.app)?.services ?? []);
       // Machines change behind the reload's back, for as long as that takes.
       void host.applyApps(next.apps).then(() => removed.forEach(({ name }) => catalog.removeApp(name)));
@@ -299,9 +301,12 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   run(idler);
   run(certificates);
 
+  let stopped: Promise<void> | null = null;
   const stop = async (stopOptions: { readonly keepMachines?: boolean } = {}): Promise<void> => {
     isKeepingMachines.value = stopOptions.keepMachines ?? isKeepingMachines.value;
-    await stack.disposeAsync();
+    // A stack that is being disposed of does not make others wait for it.
+    stopped ??= stack.disposeAsync();
+    await stopped;
   };
   return {
     control,
@@ -329,23 +334,4 @@ function workerData({ region, log, timeouts, limits }: NodeConfig, load: LoadTab
     timeouts,
     limits,
   };
-}
-
-function setGauges(metrics: Metrics, host: Host, load: MachineLoad, workers: WorkerPool): void {
-  const records = host.machines();
-  const concurrency = records.map(({ app, id, region }) => ({ labels: { app, region, instance: id }, value: load.inFlight(id) }));
-  metrics.setGauge("fly_app_concurrency", concurrency);
-  const states = Map.groupBy(records, ({ app, region, state }) => JSON.stringify({ app, region, state }));
-  metrics.setGauge(
-    "kittiwake_machines",
-    [...states].map(([labels, { length }]) => ({ labels: JSON.parse(labels) as Record<string, string>, value: length })),
-  );
-  let waiting = 0;
-  let connections = 0;
-  for (const { report } of workers.members) {
-    waiting += report?.waiting ?? 0;
-    connections += report?.connections ?? 0;
-  }
-  metrics.setGauge("kittiwake_waiting_requests", [{ labels: {}, value: waiting }]);
-  metrics.setGauge("kittiwake_client_connections", [{ labels: {}, value: connections }]);
 }

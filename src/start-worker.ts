@@ -8,7 +8,6 @@ import { Traffic, type AppTraffic } from "./telemetry/traffic.ts";
 import { Deadlines } from "./core/deadlines.ts";
 import { ProxyError } from "./core/errors.ts";
 import { RequestIds } from "./core/request-id.ts";
-import { FIELD } from "./http/field-names.ts";
 import { LoadTable } from "./catalog/load-table.ts";
 import type { IssuedCertificate } from "./certs/issuer.ts";
 import { createSniCallback, type SniCallback } from "./certs/sni.ts";
@@ -18,6 +17,7 @@ import { Router } from "./routing/router.ts";
 import { Pools } from "./upstream/pools.ts";
 import { WriteSlab } from "./upstream/socket-writer.ts";
 import { Gate } from "./wake/gate.ts";
+import { exchangeLine, unreadableLine } from "./edge/access-line.ts";
 import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
 import { RequestHandler } from "./edge/handle-request.ts";
@@ -78,10 +78,14 @@ class Worker {
       ids: new RequestIds(data.region),
       httpsPorts: () => this.#httpsPorts,
       maxAttempts: limits.attempts,
+      random: Math.random,
       onBusy: (service) => this.#hintBusy(service),
       onServedAfterWake: (service, machine, heldMs) => this.#send({ type: "served", app: service.app, machine: machine.id, heldMs }),
       onDone: (exchange) => this.#onDone(exchange),
-      onUnreadable: (_channel, code) => this.#traffic.countError(code),
+      onUnreadable: (channel, code, requestId) => {
+        this.#traffic.countError(code);
+        this.#accessLog?.write(unreadableLine(channel, code, requestId));
+      },
     });
     this.#sni = createSniCallback({
       isDeclared: (hostname) => this.#router.match(hostname) !== null,
@@ -171,6 +175,7 @@ class Worker {
     });
     try {
       const bound = await listener.listen();
+      void this.#listeners.get(key)?.drain();
       this.#listeners.set(key, listener);
       this.#send({ type: "listening", key, port: bound });
     } catch (error) {
@@ -214,7 +219,7 @@ class Worker {
     const { service, code } = exchange;
     if (code !== null) this.#traffic.countError(code);
     if (service !== null) this.#countExchange(exchange, service);
-    this.#accessLog?.write(accessLine(exchange));
+    this.#accessLog?.write(exchangeLine(exchange));
   }
 
   #countExchange(exchange: Exchange, service: EdgeService): void {
@@ -260,37 +265,6 @@ class Worker {
   #send(message: FromWorker): void {
     this.#port.postMessage(message);
   }
-}
-
-function accessLine(exchange: Exchange) {
-  const { channel, head, service, lastMachine, respondedMs } = exchange;
-  const userAgent = head.fields.find(FIELD.userAgent);
-  return {
-    id: exchange.id,
-    client: channel.client.ip,
-    method: head.method,
-    host: head.authority,
-    path: head.target,
-    protocol: channel.protocol,
-    scheme: channel.client.scheme,
-    status: exchange.status,
-    code: exchange.code ?? undefined,
-    app: service?.app,
-    region: lastMachine?.region,
-    machine: lastMachine?.id,
-    attempts: exchange.attempts,
-    duration_ms: rounded(performance.now() - exchange.startedMs),
-    ttfb_ms: respondedMs === 0 ? undefined : rounded(respondedMs - exchange.startedMs),
-    wait_ms: exchange.heldMs === 0 ? undefined : rounded(exchange.heldMs),
-    wake_ms: exchange.hadToWake ? rounded(exchange.heldMs) : undefined,
-    bytes_in: exchange.bytesReceived,
-    bytes_out: exchange.bytesSent,
-    user_agent: userAgent === -1 ? undefined : head.fields.value(userAgent),
-  };
-}
-
-function rounded(ms: number): number {
-  return Math.round(ms * 100) / 100;
 }
 
 const worker = new Worker(workerData as WorkerData, parentPort!);

@@ -4,6 +4,8 @@
 // A slot's word holds the count and, in one high bit, "closed": no new claims. Because both are in one word, "nothing in flight, so
 // close" and "not closed, so one more" exclude each other. Beside it every worker keeps what it holds itself, so that the claims
 // of a worker that died can be given back, and how many claims it ever made, so that idleness can be told from the counts alone.
+// A thread may be ended at any call, that of an atomic operation included. So the worker's own count always changes right after the
+// shared one, with no call in between, and the two cannot come apart.
 
 /** Slots of one node: a machine and service each, and one for each service's waiting requests. */
 export const MAX_SLOTS = 16_384;
@@ -57,8 +59,8 @@ export class LoadTable {
   }
 
   release(slot: number): void {
-    this.#words[this.#held + slot]!--;
     Atomics.sub(this.#words, slot, 1);
+    this.#words[this.#held + slot]!--;
   }
 
   /** How many are in flight on the slot, over all workers. */
@@ -116,8 +118,8 @@ export class LoadTable {
 
   /** On a wait slot: one more request of this thread's worker waits for a place. Then look once more, then wait. */
   addWaiter(slot: number): void {
-    this.#words[this.#held + slot]!++;
     Atomics.add(this.#words, slot, 1);
+    this.#words[this.#held + slot]!++;
   }
 
   removeWaiter(slot: number): void {

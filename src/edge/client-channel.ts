@@ -37,7 +37,7 @@ export interface ClientChannel {
   pauseTunnel(): void;
   resumeTunnel(): void;
 
-  /** Writes out what has gathered. */
+  /** Writes out what has gathered, for whichever socket. */
   flush(): void;
   /** Bytes written to the client in this exchange so far, heads included. */
   readonly bytesSent: number;

@@ -6,7 +6,7 @@
 
 import { FIELD } from "../http/field-names.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
-import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
+import { ERRORS, type ErrorCode, type ProxyError } from "../core/errors.ts";
 import type { CarriedExchange, UpstreamConnection } from "../upstream/connection.ts";
 import { machineHead, type RequestFacts } from "../upstream/forward.ts";
 import type { Waiting } from "../wake/gate.ts";
@@ -17,8 +17,8 @@ import { edgeLines, respondWithError, respondWithRedirect } from "./respond.ts";
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
 export interface ExchangeDriver {
   handle(exchange: Exchange): void;
-  /** Tries again after a failed attempt, elsewhere if it can. */
-  onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean): void;
+  /** Tries again after a failed attempt, elsewhere if it can. `wasStale`: the failure says nothing about the machine. */
+  onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void;
   /** A request that waited tries to go on. */
   onGateOpen(exchange: Exchange): boolean;
   /** The exchange left the gate without being asked. */
@@ -50,6 +50,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   upstream: UpstreamConnection | null = null;
   waitsFor: "asleep" | "full" = "asleep";
   #tunnelEnds = 0;
+  #requestEnded = false;
   #responseEnded = false;
 
   /** For the log and the metrics: clock of performance.now(), 0 where it did not happen. */
@@ -111,7 +112,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   onSent(): void {
     this.sentMs = performance.now();
     this.state = "sent";
-    if (this.requestBody !== "none") this.channel.resumeBody();
+    if (this.requestBody === "none") return;
+    // An earlier attempt may have seen the end of a body that was empty.
+    if (this.#requestEnded) this.upstream!.sendEnd();
+    else this.channel.resumeBody();
   }
 
   onUpstreamDrain(): void {
@@ -119,7 +123,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     else this.channel.resumeBody();
   }
 
-  onUpstreamFailed(error: ProxyError, wasSent: boolean): void {
+  onUpstreamFailed(error: ProxyError, wasSent: boolean, wasStale: boolean): void {
     this.upstream = null;
     if (this.state === "tunnel") {
       this.#endWith(null);
@@ -127,7 +131,11 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     } else if (this.responseStarted) {
       this.#endWith(error.code === "upstream_closed" || error.code === "upstream_reset" ? "response_truncated" : error.code);
       this.channel.abort();
-    } else this.#driver.onAttemptFailed(this, error, wasSent);
+    } else {
+      // What the client sends now is for the next attempt, which is not connected yet.
+      if (this.requestBody !== "none" && !this.#requestEnded) this.channel.pauseBody();
+      this.#driver.onAttemptFailed(this, error, wasSent, wasStale);
+    }
     this.channel.flush();
   }
 
@@ -174,6 +182,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   }
 
   onRequestEnd(): void {
+    this.#requestEnded = true;
     if (this.requestBody !== "none") this.upstream?.sendEnd();
   }
 
@@ -221,9 +230,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     return `server: kittiwake\r\nvia: ${via}1.1 kittiwake\r\nfly-request-id: ${this.id}\r\n`;
   }
 
-  /** Only a 101 that names a protocol the client asked for opens a tunnel (RFC 9110 section 7.8). */
+  /** Only a 101 to a whole request, naming a protocol that the client asked for, opens a tunnel (RFC 9110 section 7.8). */
   #isUpgradeAsked(head: ResponseHead): boolean {
     if (this.head.upgrade === "" || head.upgrade === "") return false;
+    if (this.requestBody !== "none" && !this.#requestEnded) return false;
     return this.head.upgrade.split(",").some((asked) => asked.trim() === head.upgrade);
   }
 
@@ -234,7 +244,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
 
   #endTunnelSide(): void {
     if (this.state !== "tunnel" || ++this.#tunnelEnds < 2) return;
-    this.upstream?.destroy();
+    this.upstream?.leaveTunnel();
     this.upstream = null;
     this.#endWith(null);
   }

@@ -26,13 +26,15 @@ export interface RequestHandlerOptions {
   readonly ids: RequestIds;
   readonly httpsPorts: () => HttpsPorts;
   readonly maxAttempts: number;
+  /** A number in [0, 1). */
+  readonly random: () => number;
   /** All running machines are above their soft limit and another could be woken. Called often; the receiver thins it out. */
   readonly onBusy: (service: EdgeService) => void;
   /** A request that waited for a machine to wake is on its way to it. */
   readonly onServedAfterWake: (service: EdgeService, machine: EdgeMachine, heldMs: number) => void;
   readonly onDone: (exchange: Exchange) => void;
   /** A request that could not be read as one. */
-  readonly onUnreadable: (channel: ClientChannel, code: ErrorCode) => void;
+  readonly onUnreadable: (channel: ClientChannel, code: ErrorCode, requestId: string) => void;
 }
 
 export class RequestHandler implements ExchangeDriver {
@@ -59,18 +61,20 @@ export class RequestHandler implements ExchangeDriver {
     if (app === null) return exchange.refuse("unknown_host");
     const route = router.route(app, channel.client.port);
     if (route === null) return exchange.refuse("misdirected_request");
-    if (route.port.forceHttps && channel.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
     exchange.service = route.service;
+    if (route.port.forceHttps && channel.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
     this.#route(exchange);
   }
 
-  /** A request that is not one: answered and counted, never routed. */
+  /** A request that is not one: answered, counted and logged, never routed. */
   refuseUnread(channel: ClientChannel, code: ErrorCode): void {
-    this.#options.onUnreadable(channel, code);
-    respondWithError(channel, code, this.#options.ids.next(Date.now()), true);
+    const { ids, onUnreadable } = this.#options;
+    const requestId = ids.next(Date.now());
+    respondWithError(channel, code, requestId, true);
+    onUnreadable(channel, code, requestId);
   }
 
-  onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean): void {
+  onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void {
     const machine = exchange.machine;
     this.releaseClaim(exchange);
     const attempt = {
@@ -80,7 +84,7 @@ export class RequestHandler implements ExchangeDriver {
       responseStarted: exchange.responseStarted,
     };
     if (!isRetryable(error, attempt) || exchange.attempts >= this.#options.maxAttempts) return exchange.refuse(error.code);
-    if (machine !== null) (exchange.tried ??= []).push(machine);
+    if (machine !== null && !wasStale) (exchange.tried ??= []).push(machine);
     exchange.code = error.code;
     this.#route(exchange);
   }
@@ -125,17 +129,26 @@ export class RequestHandler implements ExchangeDriver {
     const machine = exchange.machine;
     if (machine === null) return;
     exchange.machine = null;
-    const { balancer, gate, load } = this.#options;
-    balancer.release(machine);
+    this.#options.balancer.release(machine);
     const service = exchange.service!;
-    if (service.hardLimit === null) return;
-    // Those who wait in this worker come first; if none does, or none is left, another worker may have some.
-    if (gate.isHolding(service)) gate.onReleased(service);
-    if (!gate.isHolding(service)) load.signal(service.waitSlot);
+    if (service.hardLimit !== null) this.#passOn(service);
   }
 
   onDone(exchange: Exchange): void {
     this.#options.onDone(exchange);
+  }
+
+  /**
+   * A place became free: it goes to the worker of one who waits, drawn among all of them. If each worker served its own first, those of
+   * the others would wait for as long as there is load.
+   */
+  #passOn(service: EdgeService): void {
+    const { gate, load, random } = this.#options;
+    const waiting = load.count(service.waitSlot);
+    if (waiting === 0) return;
+    const isOurs = random() * waiting < load.held(service.waitSlot);
+    if (isOurs) gate.onReleased(service);
+    if (!isOurs || !gate.isHolding(service)) load.signal(service.waitSlot);
   }
 
   /** Routes to a machine, or to the gate. */

@@ -133,6 +133,8 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     const request = this.#head!;
     const isBodyless = request.method === "HEAD" || head.status === 204 || head.status === 304 || head.status === 101;
     this.#chunked = false;
+    // Nobody waits for the rest of a body that the response did not wait for.
+    if (!this.#requestEnded) this.#keepAlive = false;
     let framing = "";
     if (head.status === 101) framing = `connection: upgrade\r\nupgrade: ${head.fields.value(head.fields.find(FIELD.upgrade))}\r\n`;
     else if (isBodyless) {
@@ -198,7 +200,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     this.#rest = null;
     this.#socket.resume();
     if (rest !== null) this.#exchange?.onTunnelInput(rest, 0, rest.length);
-    if (this.#hasEnded) this.#exchange?.onTunnelInputEnd();
+    if (this.#hasEnded) this.#onTunnelEof();
   }
 
   sendTunnelData(buffer: Buffer, start: number, end: number): boolean {
@@ -209,6 +211,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
   endTunnel(): void {
     this.#writer.flush();
     this.#socket.end();
+    if (this.#hasEnded) this.#close();
   }
 
   pauseTunnel(): void {
@@ -220,11 +223,11 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
   }
 
   flush(): void {
-    this.#writer.flush();
+    this.#context.slab.flush();
   }
 
   onDeadline(): void {
-    if (this.#state === "lingering") this.destroy();
+    if (this.#state === "lingering") this.#endLingering();
     else if (this.#exchange !== null) this.#exchange.onClientFailed("request_timeout");
     else if (this.#decoder.isIdle) this.#close();
     else this.#refuse("request_timeout");
@@ -302,18 +305,28 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     }
     this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.keepAliveMs);
     this.#decoder.next();
-    if (this.#rest !== null || this.#hasEnded) this.#pumpRest();
+    if (this.#rest !== null || this.#hasEnded || this.#socket.isPaused()) this.#pumpRest();
   }
 
-  /** Ends the connection after everything written has left; waits a little for the client to see it. */
+  /**
+   * Ends the connection after everything written has left, for which a slow client has as long as for a body; then waits a little for
+   * the client to see it. The socket closes by itself once both sides have ended.
+   */
   #close(): void {
+    const { deadlines, timeouts } = this.#context;
     this.#state = "lingering";
     this.#rest = null;
     this.#writer.flush();
-    this.deadlineMs = this.#context.deadlines.after(LINGER_MS);
-    this.#socket.end();
+    this.deadlineMs = deadlines.after(timeouts.clientIdleMs);
+    this.#socket.end(() => {
+      if (this.#state === "lingering") this.deadlineMs = deadlines.after(LINGER_MS);
+    });
     this.#socket.resume();
-    if (this.#hasEnded) this.destroy();
+  }
+
+  #endLingering(): void {
+    if (this.#socket.writableFinished) this.destroy();
+    else this.abort();
   }
 
   #onDrain(): void {
@@ -325,13 +338,17 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
   /** The client sends no more, but may still read: a request that came whole gets its response. */
   #onEof(): void {
     this.#hasEnded = true;
-    if (this.#state === "tunnel") this.#exchange?.onTunnelInputEnd();
-    else if (this.#state === "lingering") this.destroy();
-    else if (this.#rest !== null) return;
+    if (this.#state === "tunnel") this.#onTunnelEof();
+    else if (this.#state === "lingering" || this.#rest !== null) return;
     else if (this.#exchange === null) this.#close();
     else if (!this.#requestEnded) this.#exchange.onClientFailed("client_closed");
     else this.#keepAlive = false;
     this.#context.slab.flush();
+  }
+
+  #onTunnelEof(): void {
+    this.#exchange?.onTunnelInputEnd();
+    if (this.#socket.writableEnded) this.#close();
   }
 
   #onClosed(): void {

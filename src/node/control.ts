@@ -5,7 +5,6 @@ import type { Logger } from "pino";
 import type { App } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { MachineRecord } from "../core/machine.ts";
-import { SingleFlight } from "../core/single-flight.ts";
 import { VERSION } from "../core/version.ts";
 import type { ListenerStatus, NodeControl, NodeStatus, ReloadResult } from "../admin/control.ts";
 import { loadConfig, type UsableConfig } from "../config/load.ts";
@@ -42,7 +41,9 @@ export interface ControlOptions {
 
 export class Control implements NodeControl {
   readonly #options: ControlOptions;
-  readonly #reloads = new SingleFlight<ReloadResult>();
+  #lastReload: Promise<unknown> = Promise.resolve();
+  /** Asked for, and not begun. */
+  #nextReload: Promise<ReloadResult> | null = null;
   #config: UsableConfig;
   isStopping = false;
 
@@ -111,9 +112,10 @@ export class Control implements NodeControl {
     });
   }
 
-  /** One at a time: whoever asks during a reload gets its outcome. */
+  /** One at a time. Whoever asks during one may have changed a file since it read them: they all get the one after it. */
   reload(): Promise<ReloadResult> {
-    return this.#reloads.run("reload", async () => {
+    this.#nextReload ??= this.#lastReload.then(async () => {
+      this.#nextReload = null;
       const result = await this.#reload();
       this.#options.log.info(
         { ...result },
@@ -122,6 +124,8 @@ export class Control implements NodeControl {
       this.#options.onReloaded(result);
       return result;
     });
+    this.#lastReload = this.#nextReload.catch(() => {});
+    return this.#nextReload;
   }
 
   async metrics(): Promise<{ readonly contentType: string; readonly text: string }> {

@@ -29,30 +29,31 @@ export class PublicListeners {
     return [...this.#open.values()];
   }
 
-  /** Opens what is missing and closes what no app needs any more. Throws `config_invalid` when a port cannot be bound. */
+  /** Opens what is missing, then closes what no app needs any more. Throws `config_invalid` when a port cannot be bound. */
   async apply(apps: readonly App[]): Promise<void> {
     const { edge, workers } = this.#options;
     const wanted = publicPorts(apps);
-    for (const [key, { publicPort }] of [...this.#open]) {
-      if (wanted.has(publicPort)) continue;
-      workers.unlisten(key);
-      this.#open.delete(key);
-    }
     for (const [publicPort, tls] of wanted) {
       for (const host of edge.bind) await this.#listen({ host, publicPort, tls, port: edge.ports[publicPort] ?? publicPort });
       if (!this.status.some((listener) => listener.publicPort === publicPort)) {
         throw new ProxyError("config_invalid", `port ${publicPort} cannot be bound on any of ${edge.bind.join(", ")}`);
       }
     }
+    for (const [key, { publicPort, scheme }] of [...this.#open]) {
+      if (wanted.get(publicPort) === (scheme === "https")) continue;
+      workers.unlisten(key);
+      this.#open.delete(key);
+    }
     workers.setHttpsPorts({ boundHttp: this.#bound(80), boundHttps: this.#bound(443) });
   }
 
   async #listen({ host, publicPort, tls, port }: Omit<ListenRequest, "key">): Promise<void> {
-    const key = `${publicPort} ${host}`;
+    const scheme = tls ? "https" : "http";
+    const key = `${scheme} ${publicPort} ${host}`;
     if (this.#open.has(key)) return;
     const bound = await this.#options.workers.listen({ key, host, port, publicPort, tls });
     if (typeof bound === "number") {
-      this.#open.set(key, { scheme: tls ? "https" : "http", publicPort, host, port: bound });
+      this.#open.set(key, { scheme, publicPort, host, port: bound });
       return;
     }
     if (!ABSENT_FAMILY.has(bound.code)) throw refusal(bound);

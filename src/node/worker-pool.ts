@@ -95,14 +95,18 @@ export class WorkerPool {
 
   /** Has every worker listen on a port; resolves to the bound one. The first worker decides where any free port will do. */
   async listen(request: ListenRequest): Promise<number | ListenFailure> {
+    const { key } = request;
+    // A worker that dies before it can answer is not asked again: its replacement must know by itself.
+    this.#listens.set(key, request);
     const first = await this.#listenOn(0, request);
-    if (typeof first !== "number") return first;
-    const bound = { ...request, port: first };
-    const others = await Promise.all(this.#members.slice(1).map(({ index }) => this.#listenOn(index, bound)));
-    const failure = others.find((outcome) => typeof outcome !== "number");
-    if (failure !== undefined) return failure;
-    this.#listens.set(request.key, bound);
-    return first;
+    const bound = typeof first === "number" ? { ...request, port: first } : request;
+    this.#listens.set(key, bound);
+    const others = typeof first === "number" ? this.#members.slice(1).map(({ index }) => this.#listenOn(index, bound)) : [];
+    const failure = [first, ...(await Promise.all(others))].find((outcome) => typeof outcome !== "number");
+    if (failure === undefined) return bound.port;
+    // Nobody shall listen where not all can.
+    this.unlisten(key);
+    return failure;
   }
 
   unlisten(key: string): void {

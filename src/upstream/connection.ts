@@ -39,13 +39,18 @@ export interface CarriedExchange extends ResponseSink {
   /** Set before anything else happens, and left alone by the connection. */
   upstream: UpstreamConnection | null;
   readonly isHeadRequest: boolean;
+  /** Attempts so far, this one included. */
+  readonly attempts: number;
   /** How the request's body is framed; "none" when there is none. */
   readonly requestBody: "none" | "length" | "chunked";
   /** The head was written: the body may follow. */
   onSent(): void;
   onUpstreamDrain(): void;
-  /** `wasSent`: the machine may have seen the request. */
-  onUpstreamFailed(error: ProxyError, wasSent: boolean): void;
+  /**
+   * `wasSent`: the machine may have seen the request. `wasStale`: the connection had rested, and the machine may just have grown tired
+   * of it.
+   */
+  onUpstreamFailed(error: ProxyError, wasSent: boolean, wasStale: boolean): void;
   onTunnelData(buffer: Buffer, start: number, end: number): void;
   onTunnelEnd(): void;
 }
@@ -58,6 +63,9 @@ export interface ConnectionOwner {
   onConnected(seconds: number): void;
   onClosed(connection: UpstreamConnection, wasIdle: boolean, wasConnected: boolean): void;
 }
+
+/** How long a machine that ended its side of a tunnel may take for the client's last bytes. */
+const TUNNEL_FLUSH_MS = 60_000;
 
 type State = "queued" | "connecting" | "busy" | "idle" | "tunnel" | "closed";
 
@@ -75,6 +83,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
   #responseEnded = false;
   #keepAlive = true;
   #readPaused = false;
+  #isReused = false;
   #dialedAtMs = 0;
   readonly #reusable: boolean;
 
@@ -111,6 +120,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
   /** Carries the next exchange on a connection that stands. */
   begin(exchange: CarriedExchange): void {
     this.#exchange = exchange;
+    this.#isReused = true;
     this.#send();
   }
 
@@ -141,6 +151,12 @@ export class UpstreamConnection implements Timed, ResponseSink {
   tunnelEnd(): void {
     this.#writer!.flush();
     this.#socket!.end();
+  }
+
+  /** Both sides have ended the tunnel. Its exchange is over; what the machine has not taken yet still goes out to it. */
+  leaveTunnel(): void {
+    this.#exchange = null;
+    this.deadlineMs = this.#context.deadlines.after(TUNNEL_FLUSH_MS);
   }
 
   pause(): void {
@@ -278,8 +294,9 @@ export class UpstreamConnection implements Timed, ResponseSink {
     if (this.#state === "closed") return;
     const exchange = this.#exchange;
     const wasSent = this.#state !== "connecting" && this.#state !== "queued";
+    const wasStale = this.#isReused && (error.code === "upstream_closed" || error.code === "upstream_reset");
     this.destroy();
-    exchange?.onUpstreamFailed(error, wasSent);
+    exchange?.onUpstreamFailed(error, wasSent, wasStale);
     this.#context.slab.flush();
   }
 }

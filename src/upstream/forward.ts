@@ -33,15 +33,16 @@ export function forward(exchange: CarriedExchange, pool: Pool): void {
 /** The lines that depend only on the connection; made once for it. Reference section 5.1. */
 export function clientLines(client: ClientFacts): string {
   const ssl = client.scheme === "https" ? "on" : "off";
-  return (
+  const lines =
     `fly-client-ip: ${client.ip}\r\n` +
     `fly-forwarded-port: ${client.port}\r\n` +
     `fly-forwarded-proto: ${client.scheme}\r\n` +
     `fly-forwarded-ssl: ${ssl}\r\n` +
     `fly-region: ${client.region}\r\n` +
     `x-forwarded-proto: ${client.scheme}\r\n` +
-    `x-forwarded-ssl: ${ssl}\r\n`
-  );
+    `x-forwarded-ssl: ${ssl}\r\n`;
+  // As one flat piece of text, or every request would put it together again.
+  return Buffer.from(lines, "latin1").toString("latin1");
 }
 
 /** The whole head of the request as the machine gets it. */

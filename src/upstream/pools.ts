@@ -61,9 +61,12 @@ export class Pool implements ConnectionOwner {
     this.#reusable = reusable;
   }
 
-  /** Sends the exchange over a connection that rests, at once, or over a new one as soon as it stands. */
+  /**
+   * Sends the exchange over a connection that rests, at once, or over a new one as soon as it stands. After a failure only a new one
+   * will do: what rests may be as stale as what failed.
+   */
   carry(exchange: CarriedExchange): void {
-    const idle = this.#idle.pop();
+    const idle = exchange.attempts > 1 ? undefined : this.#idle.pop();
     if (idle !== undefined) {
       exchange.upstream = idle;
       idle.begin(exchange);

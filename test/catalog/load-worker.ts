@@ -42,6 +42,8 @@ async function work({ buffer, worker, shared, task, slots, limit, rounds }: Load
     for (let round = 0; round < rounds; round++) claimAndRelease(load, words, slots[round % slots.length]!, limit, round);
   if (task === "hold_on") holdOn(load, slots, limit);
   if (task === "wait") {
+    // Waiting for a signal keeps no thread alive; its listeners do.
+    parentPort!.on("message", () => undefined);
     const seen = load.signals(slots[0]!);
     load.addWaiter(slots[0]!);
     tell("ready");
@@ -50,6 +52,7 @@ async function work({ buffer, worker, shared, task, slots, limit, rounds }: Load
     tell("woken");
   }
   tell("done");
+  parentPort!.close();
 }
 
 function claimAndRelease(load: LoadTable, words: Int32Array, slot: number, limit: number, round: number): void {

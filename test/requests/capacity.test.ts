@@ -2,6 +2,7 @@
 // more machines.
 
 import assert from "node:assert/strict";
+import { Agent } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { ask, askMachine, identify, machineOf, processApp, untilMachine, type Identity } from "../support/apps.ts";
 import { eventually } from "../support/eventually.ts";
@@ -33,6 +34,23 @@ describe("a hard limit of 5", () => {
     assert.equal(Math.max(...answers.map(({ mostAtOnce }) => mostAtOnce)), 5);
     assert.equal(answers.length, 200);
     assert.equal(inFlight("narrow"), 0);
+  });
+
+  test("lets clients of all workers have their share under lasting load", async () => {
+    await identify(node.httpPort, "narrow");
+    const counts = Array.from({ length: 24 }, () => 0);
+    let isOver = false;
+    const client = async (index: number): Promise<void> => {
+      // One connection, and so one worker, for all its requests.
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      while (!isOver) {
+        await identify(node.httpPort, "narrow", "/slow?ms=5", { agent });
+        isOver ||= ++counts[index]! === 30;
+      }
+      agent.destroy();
+    };
+    await Promise.all(counts.map((_, index) => client(index)));
+    assert.ok(Math.min(...counts) >= 5, `answers by client: ${counts.join(", ")}`);
   });
 });
 

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest, type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { Readable, Writable } from "node:stream";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -19,7 +19,8 @@ type Listener = (request: IncomingMessage, answer: ServerResponse) => void;
 
 const machine: { listener: Listener } = { listener: () => {} };
 const backend = await startBackend((request, answer) => machine.listener(request, answer));
-const node = await startTestNode({ apps: { hello: staticApp("hello", backend.port) } });
+const apps = ["hello", "last-close", "last-old", "last-half", "last-close-tls", "last-old-tls", "last-half-tls"];
+const node = await startTestNode({ apps: Object.fromEntries(apps.map((app) => [app, staticApp(app, backend.port)])) });
 after(async () => {
   await backend[Symbol.asyncDispose]();
   await node[Symbol.asyncDispose]();
@@ -28,9 +29,11 @@ after(async () => {
 const BLOCK = Buffer.alloc(256 * 1024, "0123456789abcdef");
 /** Together far more than the kernel keeps for two connections. */
 const BLOCKS = 256;
-/** More than the kernel keeps for one connection. */
-const LARGE = Buffer.alloc(12 * 1024 * 1024, BLOCK);
-const LONG_PAUSE_MS = 3000;
+/** More than the kernel and the edge keep for a client that does not read. */
+const LARGE = Buffer.alloc(8 * 1024 * 1024, BLOCK);
+/** Less than the edge itself keeps, so that what was taken is not all with the kernel. */
+const RESOLUTION_BYTES = 24 * 1024;
+const LONGER_THAN_LINGERING_MS = 3000;
 const TOTAL_SUM = sumOf(Array.from({ length: BLOCKS }, () => BLOCK));
 /** What the kernel holds for two connections at most; the node's own share is small beside it. */
 const MOST_IN_BETWEEN = 32 * 1024 * 1024;
@@ -67,50 +70,73 @@ for (const scheme of ["http", "https"] as const) {
   });
 }
 
-for (const scheme of ["http", "https"] as const) {
-  for (const [kind, lines] of [
-    ["asks for the connection to be closed", ["GET / HTTP/1.1", `host: ${HOST}`, "connection: close"]],
-    ["speaks HTTP/1.0", ["GET / HTTP/1.0", `host: ${HOST}`]],
-    ["keeps the connection", ["GET / HTTP/1.1", `host: ${HOST}`]],
-  ] as const) {
-    test(`a client that ${kind} over ${scheme} and reads late gets the whole response`, async () => {
-      machine.listener = (_, answer) => answer.end(LARGE);
-      using client = await connect(scheme);
-      client.send(`${lines.join("\r\n")}\r\n\r\n`);
-      await readUntilMachineIsDone(client);
-      // Longer than the edge lingers on a connection that it has ended.
-      await delay(LONG_PAUSE_MS);
-      client.socket.resume();
-      assert.equal((await client.response()).body.length, LARGE.length);
-    });
+/** An app of its own for each way in which a response can be the last one of its connection, so that its place can be watched. */
+const LAST_RESPONSES = [
+  { app: "last-close", lines: ["HTTP/1.1", "connection: close"], ends: false, scheme: "http" },
+  { app: "last-old", lines: ["HTTP/1.0"], ends: false, scheme: "http" },
+  { app: "last-half", lines: ["HTTP/1.1"], ends: true, scheme: "http" },
+  { app: "last-close-tls", lines: ["HTTP/1.1", "connection: close"], ends: false, scheme: "https" },
+  { app: "last-old-tls", lines: ["HTTP/1.0"], ends: false, scheme: "https" },
+  { app: "last-half-tls", lines: ["HTTP/1.1"], ends: true, scheme: "https" },
+] as const;
+
+test("the last response of a connection reaches a client that reads it late, to the last byte", async () => {
+  const asked = new Map<string, number>();
+  machine.listener = (request, answer) => {
+    asked.set(request.headers.host!, Number(request.url!.slice(1)));
+    // Without a length, so that a client of HTTP/1.0 could not tell a part from the whole.
+    answer.write(LARGE.subarray(0, Number(request.url!.slice(1))));
+    answer.end();
+  };
+  const held = await Promise.all(LAST_RESPONSES.map((kind) => largestHeld(kind, asked)));
+  await delay(LONGER_THAN_LINGERING_MS);
+  for (const [i, { client, bytes }] of held.entries()) {
+    using reading = client;
+    reading.socket.resume();
+    const { body } = await reading.response();
+    assert.equal(body.length, bytes, LAST_RESPONSES[i]!.app);
   }
+});
 
-  test(`a client that closes its sending side over ${scheme} gets the whole response`, async () => {
-    machine.listener = (_, answer) => answer.end(LARGE);
-    using client = await connect(scheme);
-    client.send(`GET / HTTP/1.1\r\nhost: ${HOST}\r\n\r\n`).end();
-    await readUntilMachineIsDone(client);
-    client.socket.resume();
-    assert.equal((await client.response()).body.length, LARGE.length);
-  });
+type LastResponse = (typeof LAST_RESPONSES)[number];
+
+interface Held {
+  readonly client: RawClient;
+  readonly bytes: number;
 }
 
-/** Reads a little at a time, until the edge has everything from the machine and holds what the client has not read. */
-async function readUntilMachineIsDone(client: RawClient): Promise<void> {
-  await once(client.socket, "data");
-  await eventually(async () => {
+/** Finds how much the edge and the kernel take from the machine for a client that does not read, and such a client. */
+async function largestHeld({ app, lines, ends, scheme }: LastResponse, asked: ReadonlyMap<string, number>): Promise<Held> {
+  const [version, ...more] = lines;
+  let least = 64 * 1024;
+  let most = LARGE.length;
+  let held: Held | null = null;
+  while (held === null || most - least > RESOLUTION_BYTES) {
+    const bytes = (least + most) >> 1;
+    const client = await connect(scheme, `${app}.localhost`);
     client.socket.pause();
-    await delay(1);
-    client.socket.resume();
-    await once(client.socket, "data");
-    return node.node.control.inFlight("hello-1") === 0;
-  }, "the machine to be done");
-  client.socket.pause();
+    client.send([`GET /${bytes} ${version}`, `host: ${app}.localhost`, ...more, "", ""].join("\r\n"));
+    if (ends) client.end();
+    await eventually(() => asked.get(`${app}.localhost`) === bytes, "the request");
+    const isTaken = await eventually(() => node.node.control.inFlight(`${app}-1`) === 0, "the machine to be done", 300).then(
+      () => true,
+      () => false,
+    );
+    if (isTaken) {
+      held?.client.socket.destroy();
+      held = { client, bytes };
+      least = bytes;
+    } else {
+      client.reset();
+      most = bytes;
+    }
+  }
+  return held;
 }
 
-async function connect(scheme: "http" | "https"): Promise<RawClient> {
+async function connect(scheme: "http" | "https", servername: string): Promise<RawClient> {
   if (scheme === "http") return await RawClient.connect(node.httpPort);
-  return await RawClient.connectTls(node.httpsPort, { ca: rootOf(node), servername: HOST, allowHalfOpen: true });
+  return await RawClient.connectTls(node.httpsPort, { ca: rootOf(node), servername });
 }
 
 function open(scheme: "http" | "https", method: string): ClientRequest {

@@ -1,16 +1,16 @@
 // What the computer says about the processes of a node's machines, and a node in a process of its own, to be killed.
 
 import assert from "node:assert/strict";
-import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
+import { AdminClient } from "../../src/admin/client.ts";
+import { Running } from "../cli/command.ts";
 
-/** One letter as in /proc: R, S, D running or waiting, T stopped, Z dead; null when there is no such process. */
+/** One letter as in /proc: R, S, D running or waiting, T stopped; null when it has ended, whether or not its parent has noticed. */
 export function processState(pid: number): string | null {
   const stat = readIfThere(`/proc/${pid}/stat`);
-  return stat === null ? null : stat.charAt(stat.lastIndexOf(")") + 2);
+  const state = stat?.charAt(stat.lastIndexOf(")") + 2) ?? "X";
+  return state === "Z" || state === "X" ? null : state;
 }
 
 /** The processes that any node with this data directory started, those of earlier runs too. */
@@ -26,60 +26,34 @@ export function assertNoneLeft(dataDir: string): void {
   assert.deepEqual(processesOf(dataDir), [], "processes of the node's machines are left");
 }
 
-/** `kittiwake run` with a configuration. */
+/** `kittiwake run` as a program of its own, to be killed. Ended at the end of the test; its machines end with it. */
 export class NodeProcess implements AsyncDisposable {
-  readonly #child: ChildProcess;
-  readonly #exited: Promise<unknown>;
-  #output = "";
+  readonly program: Running;
+  readonly httpPort: number;
+  readonly admin: AdminClient;
 
-  private constructor(configPath: string) {
-    const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
-    this.#child = spawn(process.execPath, [main, "run", "--config", configPath], { stdio: ["ignore", "pipe", "pipe"] });
-    this.#exited = once(this.#child, "exit");
-    for (const stream of [this.#child.stdout!, this.#child.stderr!]) stream.setEncoding("utf8").on("data", (text: string) => (this.#output += text));
+  private constructor(program: Running, httpPort: string, admin: string) {
+    this.program = program;
+    this.httpPort = Number(httpPort);
+    this.admin = new AdminClient({ url: `http://${admin}`, token: null });
   }
 
   /** Resolves when all its listeners accept. */
   static async start(configPath: string): Promise<NodeProcess> {
-    const started = new NodeProcess(configPath);
-    await started.output(/^ready /m);
-    return started;
+    const program = new Running(["run", "--config", configPath], dirname(configPath));
+    const [, httpPort, admin] = await program.output(/^ready http=127\.0\.0\.1:(\d+) .*admin=(\S+)$/m);
+    return new NodeProcess(program, httpPort!, admin!);
   }
 
-  get httpPort(): number {
-    return this.#port("http");
+  /** Resolves when nothing of it runs any more but its machines. */
+  async kill(): Promise<void> {
+    this.program.signal("SIGKILL");
+    await this.program.end();
   }
 
-  get adminUrl(): string {
-    return `http://127.0.0.1:${this.#port("admin")}`;
-  }
-
-  /** Resolves when it has printed this. */
-  async output(pattern: RegExp): Promise<void> {
-    while (!pattern.test(this.#output)) {
-      const more = [once(this.#child.stdout!, "data"), once(this.#child.stderr!, "data")];
-      const isOver = await Promise.race([...more, this.#exited.then(() => true)]);
-      if (isOver === true && !pattern.test(this.#output)) throw new Error(`the node ended before it printed ${pattern}:\n${this.#output}`);
-    }
-  }
-
-  /** Resolves when it has ended. */
-  async kill(signal: NodeJS.Signals): Promise<void> {
-    this.#child.kill(signal);
-    await this.#exited;
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
-  }
-
-  /** As an operator would; its machines end with it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) await this.kill("SIGTERM");
-  }
-
-  #port(name: string): number {
-    return Number(new RegExp(`^ready .*\\b${name}=127\\.0\\.0\\.1:(\\d+)`, "m").exec(this.#output)?.[1]);
+    await this.admin[Symbol.asyncDispose]();
+    await this.program[Symbol.asyncDispose]();
   }
 }
 

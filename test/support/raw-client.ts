@@ -14,8 +14,12 @@ export class RawClient implements Disposable {
   #ended = false;
   #wasReset = false;
 
-  private constructor(socket: Socket) {
+  /** What a TLS connection runs over; otherwise the socket itself. */
+  readonly #transport: Socket;
+
+  private constructor(socket: Socket, transport: Socket = socket) {
     this.socket = socket;
+    this.#transport = transport;
     socket.on("data", (chunk: Buffer) => (this.#received += chunk.toString("latin1")));
     socket.on("end", () => (this.#ended = true));
     socket.on("close", () => (this.#ended = true));
@@ -32,9 +36,10 @@ export class RawClient implements Disposable {
 
   /** Rejects when the handshake fails. */
   static async connectTls(port: number, options: ConnectionOptions): Promise<RawClient> {
-    const socket = connectTls({ port, host: "127.0.0.1", ALPNProtocols: ["http/1.1"], ...options });
+    const raw = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
+    const socket = connectTls({ socket: raw, ALPNProtocols: ["http/1.1"], allowHalfOpen: true, ...options } as ConnectionOptions);
     await once(socket, "secureConnect");
-    return new RawClient(socket);
+    return new RawClient(socket, raw);
   }
 
   /** Holds a connection that stands already. */
@@ -74,7 +79,7 @@ export class RawClient implements Disposable {
 
   /** Leaves at once, and tells the other side so. */
   reset(): void {
-    this.socket.resetAndDestroy();
+    this.#transport.resetAndDestroy();
   }
 
   /** Resolves with everything received as soon as `isEnough` says so. Rejects when the connection ends before. */

@@ -26,7 +26,7 @@ export class ScriptedBackend implements AsyncDisposable {
       state.connections.push(connection);
       void serve(state, connection);
     });
-    return new ScriptedBackend(raw.port, state, () => raw[Symbol.asyncDispose]());
+    return new ScriptedBackend(raw.port, state, async () => await raw[Symbol.asyncDispose]());
   }
 
   /** Every whole request since the script began, in order of arrival. */
@@ -56,6 +56,12 @@ export class ScriptedBackend implements AsyncDisposable {
   async connection(index = 0): Promise<RawClient> {
     await eventually(() => this.connections.length > index, "a connection to the backend");
     return this.connections[index]!;
+  }
+
+  /** Resolves with the whole request number `index` as soon as it is there. */
+  async request(index = 0): Promise<Message> {
+    await eventually(() => this.requests.length > index, "a request at the backend");
+    return this.requests[index]!;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

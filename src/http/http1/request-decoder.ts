@@ -215,7 +215,9 @@ export class RequestDecoder {
     head.connectionNames = connection.names;
     head.keepAlive = (connection.flags & CLOSE) === 0 && (head.version >= 11 || (connection.flags & KEEP_ALIVE) !== 0);
     const index = (connection.flags & UPGRADE) !== 0 && head.version >= 11 ? head.fields.find(FIELD.upgrade) : -1;
-    head.upgrade = index === -1 ? "" : head.fields.value(index).toLowerCase();
+    const upgrade = index === -1 ? "" : head.fields.value(index).toLowerCase();
+    // HTTP/2 in a tunnel would be requests that nobody here looks at; a client may be refused any upgrade.
+    head.upgrade = upgrade.includes("h2c") ? "" : upgrade;
   }
 
   #readBody(head: Http1RequestHead): void {
@@ -241,6 +243,8 @@ function methodName(text: string, length: number): string {
   if (length === 4 && text.startsWith("POST")) return "POST";
   const name = text.substring(0, length);
   if (name === "CONNECT") throw new ProxyError("method_not_allowed", "an edge is not a forward proxy");
+  // It would show the client what the edge adds for the machine's eyes (RFC 9110 section 9.3.8).
+  if (name === "TRACE") throw new ProxyError("method_not_allowed", "TRACE is not passed on");
   return name;
 }
 

@@ -1,0 +1,65 @@
+// What the access log says of an exchange, and of what was none.
+
+import { FIELD } from "../http/field-names.ts";
+import { ERRORS, type ErrorCode } from "../core/errors.ts";
+import type { AccessLine } from "../telemetry/access-log.ts";
+import type { ClientChannel } from "./client-channel.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** Of an exchange that is over. */
+export function exchangeLine(exchange: Exchange): AccessLine {
+  const { channel, head, service, lastMachine, respondedMs } = exchange;
+  const userAgent = head.fields.find(FIELD.userAgent);
+  return {
+    id: exchange.id,
+    client: channel.client.ip,
+    method: head.method,
+    host: head.authority,
+    path: head.target,
+    protocol: channel.protocol,
+    scheme: channel.client.scheme,
+    status: exchange.status,
+    code: exchange.code ?? undefined,
+    app: service?.app,
+    region: lastMachine?.region,
+    machine: lastMachine?.id,
+    attempts: exchange.attempts,
+    duration_ms: rounded(performance.now() - exchange.startedMs),
+    ttfb_ms: respondedMs === 0 ? undefined : rounded(respondedMs - exchange.startedMs),
+    wait_ms: exchange.heldMs === 0 ? undefined : rounded(exchange.heldMs),
+    wake_ms: exchange.hadToWake ? rounded(exchange.heldMs) : undefined,
+    bytes_in: exchange.bytesReceived,
+    bytes_out: exchange.bytesSent,
+    user_agent: userAgent === -1 ? undefined : head.fields.value(userAgent),
+  };
+}
+
+/** Of a request that could not be read, of which nothing is known but where it came from. */
+export function unreadableLine({ client, protocol, bytesSent }: ClientChannel, code: ErrorCode, requestId: string): AccessLine {
+  return {
+    id: requestId,
+    client: client.ip,
+    method: "",
+    host: "",
+    path: "",
+    protocol,
+    scheme: client.scheme,
+    status: ERRORS[code].status,
+    code,
+    app: undefined,
+    region: undefined,
+    machine: undefined,
+    attempts: 0,
+    duration_ms: 0,
+    ttfb_ms: undefined,
+    wait_ms: undefined,
+    wake_ms: undefined,
+    bytes_in: 0,
+    bytes_out: bytesSent,
+    user_agent: undefined,
+  };
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 100) / 100;
+}
