@@ -43,8 +43,11 @@ function createProgram(terminal: Terminal, end: (code: ExitCode) => void): Comma
 
   program
     .command("check")
-    .description("check the configuration and print every problem in it")
-    .action(async (_, command: Command) => end((await import("./commands/check.ts")).check(command.optsWithGlobals(), terminal)));
+    .description("check the configuration, or single files of it, and print every problem")
+    .argument("[files...]", "kittiwake.toml or fly.toml files, each by itself")
+    .action(async (files: string[], _, command: Command) =>
+      end((await import("./commands/check.ts")).check(files, command.optsWithGlobals(), terminal)),
+    );
 
   program
     .command("reload")

@@ -87,6 +87,20 @@ export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfi
   return { usable: true, node, apps: apps.filter(isLoaded).map(({ app }) => app), regions, problems, files };
 }
 
+/**
+ * Problems of one file, whichever of the two kinds it is: a fly.toml alone, as an app of a node with the built-in regions, or a
+ * kittiwake.toml with all that belongs to it.
+ */
+export function checkFile(path: string, options: LoadOptions = {}): readonly Problem[] {
+  const { cwd = process.cwd() } = options;
+  const file = readTomlFile(resolve(cwd, path), displayName(resolve(cwd, path), cwd));
+  if (!(file instanceof TomlFile)) return [file];
+  if (!Object.hasOwn(file.tree, "app") || Object.hasOwn(file.tree, "apps")) return loadConfig(path, options).problems;
+  const regions = new Set(REGIONS.map(({ code }) => code));
+  const app = readApp(file, { node: options.hostname ?? hostname(), region: "ams", domain: "localhost", regions });
+  return app.findings.toProblems();
+}
+
 /** Where a node looks for its configuration when none is named: the first of these that exists, null if none does. */
 export function findConfig(env: Readonly<Record<string, string | undefined>>, cwd: string): string | null {
   if (env["KITTIWAKE_CONFIG"]) return resolve(cwd, env["KITTIWAKE_CONFIG"]);

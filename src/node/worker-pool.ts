@@ -41,6 +41,8 @@ interface Member {
 
 const BACKOFF = { minMs: 50, maxMs: 10_000 };
 const STEADY_MS = 30_000;
+/** What a worker that dies takes with it are the counts of this long at most; so old may be what the status says of it. */
+const REPORT_EVERY_MS = 1000;
 /** A worker that does not answer in time is left out of a report, so that a scrape never hangs. */
 const REPORT_MS = 1000;
 /** A draining worker ends by its own time-out; this is for one that does not even do that. */
@@ -54,6 +56,7 @@ export class WorkerPool {
   readonly #waiters = new Set<(worker: number, message: FromWorker) => void>();
   #httpsPorts: HttpsPorts = { boundHttp: 80, boundHttps: 443 };
   readonly #diedAtStart = Promise.withResolvers<never>();
+  #reporting: NodeJS.Timeout | undefined;
   #hasStarted = false;
   #isStopping = false;
 
@@ -83,6 +86,7 @@ export class WorkerPool {
     await Promise.race([Promise.all(started), this.#diedAtStart.promise]);
     for (const member of this.#members) member.isReady = true;
     this.#hasStarted = true;
+    this.#reporting = setInterval(() => this.broadcast({ type: "report" }), REPORT_EVERY_MS).unref();
   }
 
   send(worker: number, message: ToWorker): void {
@@ -133,6 +137,7 @@ export class WorkerPool {
   /** Lets every worker finish what it does, bounded, and ends it. What they counted last reaches `onMessage`. */
   async stop(drainMs: number): Promise<void> {
     this.#isStopping = true;
+    clearInterval(this.#reporting);
     const ends = this.#members.map(async ({ index, thread }) => {
       // A thread that has ended has no id any more.
       if (thread.threadId === -1) return;
@@ -170,6 +175,7 @@ export class WorkerPool {
 
   async #onExit(member: Member, reason: string): Promise<void> {
     member.isReady = false;
+    member.report = null;
     if (this.#isStopping) return;
     if (!this.#hasStarted) {
       this.#isStopping = true;

@@ -12,6 +12,7 @@ import type { Address } from "../core/app.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
 import { connectFailure, connectionFailure } from "./failures.ts";
+import { outliveFailedWrites } from "./failed-writes.ts";
 import { SocketWriter, type WriteSlab } from "./socket-writer.ts";
 
 /** What all upstream connections of a worker share. */
@@ -83,6 +84,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
   #responseEnded = false;
   #keepAlive = true;
   #readPaused = false;
+  #canWrite = true;
   #isReused = false;
   #dialedAtMs = 0;
   readonly #reusable: boolean;
@@ -110,6 +112,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
     const socket = connect({ host, port, onread, noDelay: true, allowHalfOpen: true, autoSelectFamily: false });
     this.#socket = socket;
     this.#writer = new SocketWriter(socket, this.#context.slab, false);
+    outliveFailedWrites(socket, () => this.#onWriteFailed());
     socket.on("connect", () => this.#onConnect());
     socket.on("drain", () => this.#exchange?.onUpstreamDrain());
     socket.on("end", () => this.#onEof());
@@ -261,7 +264,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
     const exchange = this.#exchange;
     if (this.#state === "closed") return;
     this.#exchange = null;
-    if (this.#keepAlive && this.#requestEnded && this.#reusable && !hasLeftover && !this.#socket!.destroyed) {
+    if (this.#keepAlive && this.#requestEnded && this.#reusable && this.#canWrite && !hasLeftover && !this.#socket!.destroyed) {
       this.#state = "idle";
       this.resume();
       this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.idleMs);
@@ -282,6 +285,11 @@ export class UpstreamConnection implements Timed, ResponseSink {
       }
     } else if (this.#state === "idle") this.destroy();
     this.#context.slab.flush();
+  }
+
+  #onWriteFailed(): void {
+    this.#canWrite = false;
+    if (this.#state === "idle") this.destroy();
   }
 
   #onError(error: Error): void {

@@ -101,6 +101,21 @@ describe("check", () => {
     assert.match(stdout, /^kittiwake\.toml: invalid, 4 errors, 1 warning$/m);
   });
 
+  test("of single files tells a fly.toml from a kittiwake.toml, and checks each by itself", async () => {
+    using directory = new Directory({
+      "kittiwake.toml": 'region = "xyz"\n',
+      "fly.toml": `${APP_TOML}[kittiwake]\nidle_timeout = "soon"\n`,
+      "good.toml": APP_TOML,
+    });
+    const { code, stdout } = await kittiwake(["check", "fly.toml", "good.toml", "kittiwake.toml"], directory.path);
+    assert.equal(code, 2);
+    assert.match(stdout, /^error: fly\.toml:7 kittiwake\.idle_timeout: expected a duration, got "soon"$/m);
+    assert.match(stdout, /^fly\.toml: invalid, 1 error$/m);
+    assert.match(stdout, /^good\.toml: valid$/m);
+    assert.match(stdout, /^error: kittiwake\.toml:1 region: /m);
+    assert.equal((await kittiwake(["check", "good.toml"], directory.path)).code, 0);
+  });
+
   test("prints JSON for programs", async () => {
     using directory = new Directory({ "other.toml": "region = 1\n" });
     const { code, stdout } = await kittiwake(["--json", "check", "--config", "other.toml"], directory.path);

@@ -34,7 +34,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
     "error kittiwake-unknown-keys.toml:6 edge.binds: unknown key; did you mean bind?",
     "error kittiwake-unknown-keys.toml:7 edge.colour: unknown key; known here: bind and ports",
     "error kittiwake-unknown-keys.toml:10 timeouts.upstream_conect: unknown key; did you mean upstream_connect?",
-    "error kittiwake-unknown-keys.toml:11 timeouts.idle: unknown key; did you mean upstream_idle?",
+    "error kittiwake-unknown-keys.toml:11 timeouts.idle: unknown key; did you mean client_idle?",
     "pending kittiwake-unknown-keys.toml:13 tls.acme: understood, not yet in force",
     "error kittiwake-unknown-keys.toml:14 tls.acme.challenge: unknown key; did you mean challenges?",
   ],

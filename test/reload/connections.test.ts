@@ -13,7 +13,11 @@ import { startTestNode } from "../support/node.ts";
 test("a WebSocket and a download go on through every kind of reload", async () => {
   await using node = await startTestNode({
     workers: 2,
-    apps: { calm: processApp("calm"), changing: processApp("changing", { autoStop: "off" }), leaving: processApp("leaving", { autoStop: "off" }) },
+    apps: {
+      calm: processApp("calm"),
+      changing: processApp("changing", { autoStop: "off" }),
+      leaving: processApp("leaving", { autoStop: "off" }),
+    },
   });
   const { pid } = await identify(node.httpPort, "calm");
   const socket = new WebSocket(`ws://127.0.0.1:${node.httpPort}/`, { headers: { host: "calm.localhost" } });
@@ -57,5 +61,8 @@ test("a WebSocket and a download go on through every kind of reload", async () =
   await ended;
   const lines = received.trim().split("\n");
   assert.equal(lines.pop(), "end");
-  assert.deepEqual(lines, lines.map((_, index) => String(index + 1)));
+  assert.deepEqual(
+    lines,
+    lines.map((_, index) => String(index + 1)),
+  );
 });

@@ -77,10 +77,24 @@ describe("a public port", () => {
     assert.equal((await ask(port, "more")).status, 200);
     node.writeApp("more", withPort(["http", "tls"]));
     await reload();
-    await eventually(() => statusOverTls().then((status) => status === 200, () => false), "an answer over TLS");
+    await eventually(
+      () =>
+        statusOverTls().then(
+          (status) => status === 200,
+          () => false,
+        ),
+      "an answer over TLS",
+    );
     node.writeApp("more", withPort(["http"]));
     await reload();
-    await eventually(() => ask(port, "more").then(({ status }) => status === 200, () => false), "an answer without TLS");
+    await eventually(
+      () =>
+        ask(port, "more").then(
+          ({ status }) => status === 200,
+          () => false,
+        ),
+      "an answer without TLS",
+    );
     rmSync(join(node.dir, "apps/more.toml"));
     await reload();
     await untilClosed();

@@ -43,8 +43,14 @@ describe("a reload is refused", () => {
     node.writeApp("other", "app = \n");
     const { applied, messages, added, changed } = await node.node.control.reload();
     assert.deepEqual([applied, added, changed], [false, [], []]);
-    assert.ok(messages.some((message) => /apps\/other\.toml:1/.test(message)), messages.join("\n"));
-    assert.ok(messages.some((message) => /apps\/hello\.toml:\d+ kittiwake\.wake_timeot\b.*wake_timeout/.test(message)), messages.join("\n"));
+    assert.ok(
+      messages.some((message) => /apps\/other\.toml:1/.test(message)),
+      messages.join("\n"),
+    );
+    assert.ok(
+      messages.some((message) => /apps\/hello\.toml:\d+ kittiwake\.wake_timeot\b.*wake_timeout/.test(message)),
+      messages.join("\n"),
+    );
     await assertAsBefore();
   });
 
@@ -76,7 +82,10 @@ describe("a reload is refused", () => {
 });
 
 test("a reload says what of kittiwake.toml needs a restart, every time, and applies the rest", async () => {
-  const other = config.replace("workers = 1", "workers = 2").replace('region = "ams"', 'region = "nrt"').replace("localhost", "example.net");
+  const other = config
+    .replace("workers = 1", "workers = 2")
+    .replace('region = "ams"', 'region = "nrt"')
+    .replace("localhost", "example.net");
   writeFileSync(configPath, `${other}\n[timeouts]\ndrain = "5s"\n`);
   for (let times = 0; times < 2; times++) {
     const { applied, messages } = await node.node.control.reload();

@@ -88,8 +88,14 @@ describe("after kill -9 of the node under load", () => {
     await using second = await NodeProcess.start(home.configPath);
     assert.equal(processState(gone.pid), null);
     assert.equal(processState(asleep.pid), "T");
-    assert.deepEqual((await second.admin.machines("asleep")).map(({ state }) => state), ["suspended"]);
-    assert.deepEqual((await second.admin.machines("stopped")).map(({ state }) => state), ["stopped"]);
+    assert.deepEqual(
+      (await second.admin.machines("asleep")).map(({ state }) => state),
+      ["suspended"],
+    );
+    assert.deepEqual(
+      (await second.admin.machines("stopped")).map(({ state }) => state),
+      ["stopped"],
+    );
 
     const again = await identify(second.httpPort, "busy");
     assert.equal(again.pid, busy.pid);

@@ -57,7 +57,11 @@ describe("a machine without load for idle_timeout", () => {
   });
 
   test("stays awake in the primary region as min_machines_running says, and nowhere else", async () => {
-    const inAms = (): string[] => node.node.control.machines("kept").filter(({ region }) => region === "ams").map(({ state }) => state);
+    const inAms = (): string[] =>
+      node.node.control
+        .machines("kept")
+        .filter(({ region }) => region === "ams")
+        .map(({ state }) => state);
     await untilMachine(node, "kept", ({ state }) => state === "started");
     const machines = node.node.control.machines("kept");
     await Promise.all(machines.map(({ id }) => node.node.control.start("kept", id)));
@@ -108,6 +112,9 @@ describe("a machine with load", () => {
       assert.deepEqual(new Set(answers.map((answer) => answer.pid)), new Set([pid]));
     }
     const changes = node.events.flatMap((event) => (event.type === "machine_changed" ? [event.record] : []));
-    assert.ok(changes.some(({ app, state }) => app === "restless" && state === "suspended"), "it never fell asleep meanwhile");
+    assert.ok(
+      changes.some(({ app, state }) => app === "restless" && state === "suspended"),
+      "it never fell asleep meanwhile",
+    );
   });
 });

@@ -97,7 +97,10 @@ export function ask(port: number, app: string, path = "/", options: AskOptions =
     const sent = request({ port, host: "127.0.0.1", path, headers: { host: `${app}.localhost` }, agent, ...rest }, (response) => {
       const firstByteMs = performance.now() - startedMs;
       const { statusCode: status = 0, headers } = response;
-      response.setEncoding("utf8").toArray().then((parts) => resolve({ status, headers, body: parts.join(""), firstByteMs }), reject);
+      response
+        .setEncoding("utf8")
+        .toArray()
+        .then((parts) => resolve({ status, headers, body: parts.join(""), firstByteMs }), reject);
     });
     sent.on("error", reject).end();
   });

@@ -52,6 +52,11 @@ export class ScriptedBackend implements AsyncDisposable {
     this.#state.connections = [];
   }
 
+  /** From now on answers in another way, over the connections that stand. */
+  continuesWith(answer: Answer): void {
+    this.#state.answer = answer;
+  }
+
   /** Resolves with the connection number `index` as soon as it is there. */
   async connection(index = 0): Promise<RawClient> {
     await eventually(() => this.connections.length > index, "a connection to the backend");

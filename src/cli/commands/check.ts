@@ -2,13 +2,15 @@
 
 import { relative } from "node:path";
 
-import { loadConfig } from "../../config/load.ts";
+import { checkFile, loadConfig } from "../../config/load.ts";
 import { formatProblem, type Problem, type Severity } from "../../config/problems.ts";
 import { configPath, type GlobalOptions } from "../config-source.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { printJson, type Terminal } from "../terminal.ts";
 
-export function check(options: GlobalOptions, terminal: Terminal): ExitCode {
+/** @param named files to check each by itself, kittiwake.toml or fly.toml; none: the configuration of the node */
+export function check(named: readonly string[], options: GlobalOptions, terminal: Terminal): ExitCode {
+  if (named.length > 0) return checkFiles(named, options, terminal);
   const path = configPath(options, terminal);
   const loaded = loadConfig(path, { cwd: terminal.cwd });
   const { problems, files, usable } = loaded;
@@ -21,6 +23,19 @@ export function check(options: GlobalOptions, terminal: Terminal): ExitCode {
     terminal.print(`${relative(terminal.cwd, path)}: ${[verdict, ...totals(problems)].join(", ")}`);
   }
   return usable ? EXIT.ok : EXIT.invalid;
+}
+
+function checkFiles(named: readonly string[], { json }: GlobalOptions, terminal: Terminal): ExitCode {
+  const checked = named.map((path) => ({ path, problems: checkFile(path, { cwd: terminal.cwd }) }));
+  const problems = checked.flatMap((file) => file.problems);
+  const isValid = problems.every(({ severity }) => severity !== "error");
+  if (json === true) printJson(terminal, { valid: isValid, files: named, problems });
+  for (const file of json === true ? [] : checked) {
+    for (const problem of file.problems) terminal.print(describeProblem(problem));
+    const verdict = file.problems.some(({ severity }) => severity === "error") ? "invalid" : "valid";
+    terminal.print(`${file.path}: ${[verdict, ...totals(file.problems)].join(", ")}`);
+  }
+  return isValid ? EXIT.ok : EXIT.invalid;
 }
 
 /** `error: config/apps/hello.toml:14 http_service.internal_port: expected a port, got 0`. */
