@@ -224,10 +224,12 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
 
   #responseLines(head: ResponseHead): string {
     const { fields } = head;
-    if (fields.find(FIELD.via) === -1) return edgeLines(this.id);
+    // Who passes on a response without a Date adds one (RFC 9110 section 6.6.1).
+    const date = fields.find(FIELD.date) === -1 ? `date: ${new Date().toUTCString()}\r\n` : "";
+    if (fields.find(FIELD.via) === -1) return date + edgeLines(this.id);
     let via = "";
     for (let i = 0; i < fields.count; i++) if (fields.id(i) === FIELD.via) via += `${fields.value(i)}, `;
-    return `server: kittiwake\r\nvia: ${via}1.1 kittiwake\r\nfly-request-id: ${this.id}\r\n`;
+    return `${date}server: kittiwake\r\nvia: ${via}1.1 kittiwake\r\nfly-request-id: ${this.id}\r\n`;
   }
 
   /** Only a 101 to a whole request, naming a protocol that the client asked for, opens a tunnel (RFC 9110 section 7.8). */

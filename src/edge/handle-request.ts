@@ -93,9 +93,9 @@ export class RequestHandler implements ExchangeDriver {
     // The app may have changed while the request waited: decide on what is known now.
     const app = this.#options.router.app(exchange.service!.app);
     const service = app?.services.find((candidate) => candidate.key === exchange.service!.key);
-    if (service === undefined) {
+    if (app === undefined || service === undefined) {
       this.#leftGate(exchange);
-      exchange.refuse("no_machine");
+      this.#routeAnew(exchange, app);
       exchange.channel.flush();
       return true;
     }
@@ -149,6 +149,15 @@ export class RequestHandler implements ExchangeDriver {
     const isOurs = random() * waiting < load.held(service.waitSlot);
     if (isOurs) gate.onReleased(service);
     if (!isOurs || !gate.isHolding(service)) load.signal(service.waitSlot);
+  }
+
+  /** The service that a request waited for is gone: another one may have its public port now. */
+  #routeAnew(exchange: Exchange, app: EdgeApp | undefined): void {
+    const route = app === undefined ? null : this.#options.router.route(app, exchange.channel.client.port);
+    if (route === null) return exchange.refuse("no_machine");
+    exchange.service = route.service;
+    exchange.tried = null;
+    this.#route(exchange);
   }
 
   /** Routes to a machine, or to the gate. */

@@ -19,6 +19,7 @@ export interface HandshakeEvents {
 
 export class TlsHandshake implements Timed {
   deadlineMs: number;
+  readonly #raw: Socket;
   readonly #socket: TLSSocket;
   readonly #deadlines: Deadlines;
   readonly #events: HandshakeEvents;
@@ -26,6 +27,7 @@ export class TlsHandshake implements Timed {
   #isOver = false;
 
   constructor(raw: Socket, tls: TlsServing, deadlines: Deadlines, timeoutMs: number, events: HandshakeEvents) {
+    this.#raw = raw;
     this.#deadlines = deadlines;
     this.#events = events;
     this.deadlineMs = deadlines.after(timeoutMs);
@@ -39,10 +41,10 @@ export class TlsHandshake implements Timed {
       ...tls,
     } as TLSSocketOptions);
     this.#socket = socket;
-    socket.on("secure", () => this.#onSecure());
-    socket.on("error", (error) => this.#fail(error));
-    socket.on("close", () => this.#fail(new ProxyError("tls_handshake_failed", "the client left during the handshake")));
-    raw.on("error", (error) => this.#fail(error));
+    socket.on("secure", this.#onSecure);
+    socket.on("error", this.#fail);
+    socket.on("close", this.#onClosed);
+    raw.on("error", this.#fail);
   }
 
   onDeadline(): void {
@@ -53,22 +55,30 @@ export class TlsHandshake implements Timed {
     this.#fail(new ProxyError("draining"));
   }
 
-  #onSecure(): void {
+  readonly #onSecure = (): void => {
     if (!this.#end()) return;
-    this.#socket.removeAllListeners("error");
-    this.#socket.removeAllListeners("close");
-    this.#events.onSecure(this.#socket, (performance.now() - this.#startedMs) / 1000);
-  }
+    const socket = this.#socket;
+    // Only these: Node has listeners of its own, which free the session's memory.
+    socket.off("error", this.#fail);
+    socket.off("close", this.#onClosed);
+    this.#raw.off("error", this.#fail);
+    this.#raw.on("error", ignore);
+    // A client could have it done over and over, which costs this side more (CVE-2011-1473).
+    socket.disableRenegotiation();
+    // Bytes that are no TLS are told of in this way alone where no `tls.Server` made the socket.
+    socket.on("_tlsError", () => socket.destroy());
+    this.#events.onSecure(socket, (performance.now() - this.#startedMs) / 1000);
+  };
 
-  #fail(error: Error): void {
+  /** It goes on listening: errors may follow the first one, and nobody needs them. */
+  readonly #fail = (error: Error): void => {
     if (!this.#end()) return;
-    // Errors may follow the first one; nobody needs them.
-    this.#socket.removeAllListeners("error");
-    this.#socket.on("error", () => {});
     const { servername } = this.#socket as { servername?: string | false | null };
     this.#socket.destroy();
     this.#events.onFailed(typeof servername === "string" ? servername : "", error);
-  }
+  };
+
+  readonly #onClosed = (): void => this.#fail(new ProxyError("tls_handshake_failed", "the client left during the handshake"));
 
   /** False when it was over already. */
   #end(): boolean {
@@ -79,3 +89,6 @@ export class TlsHandshake implements Timed {
     return true;
   }
 }
+
+/** The TLS socket is closed with the one below, and says so. */
+function ignore(): void {}

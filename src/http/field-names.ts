@@ -87,6 +87,8 @@ export const FIELD_COUNT = Object.keys(FIELD).length;
 
 interface Candidate {
   readonly id: number;
+  /** Of two names of one length the last bytes differ more often than the first. */
+  readonly last: number;
   readonly bytes: Uint8Array;
 }
 
@@ -96,12 +98,15 @@ const BY_LENGTH: readonly (readonly Candidate[])[] = indexByLength();
 export function fieldId(buffer: Uint8Array, start: number, end: number): number {
   const candidates = BY_LENGTH[end - start];
   if (candidates === undefined) return FIELD.other;
+  // Among token characters, setting bit 5 changes only the case of letters for every name in the table.
+  const last = buffer[end - 1]! | 0x20;
   for (let c = 0; c < candidates.length; c++) {
-    const { id, bytes } = candidates[c]!;
+    const candidate = candidates[c]!;
+    if (candidate.last !== last) continue;
+    const { bytes } = candidate;
     let i = 0;
-    // Among token characters, setting bit 5 changes only the case of letters for every name in the table.
     while (i < bytes.length && (buffer[start + i]! | 0x20) === bytes[i]) i++;
-    if (i === bytes.length) return id;
+    if (i === bytes.length) return candidate.id;
   }
   return FIELD.other;
 }
@@ -109,6 +114,9 @@ export function fieldId(buffer: Uint8Array, start: number, end: number): number 
 function indexByLength(): Candidate[][] {
   const longest = Math.max(...Object.keys(NAMES).map((name) => name.length));
   const table: Candidate[][] = Array.from({ length: longest + 1 }, () => []);
-  for (const [name, id] of Object.entries(NAMES)) table[name.length]!.push({ id, bytes: Buffer.from(name, "latin1") });
+  for (const [name, id] of Object.entries(NAMES)) {
+    const bytes = new Uint8Array(Buffer.from(name, "latin1"));
+    table[name.length]!.push({ id, last: bytes.at(-1)!, bytes });
+  }
   return table;
 }

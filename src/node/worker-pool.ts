@@ -37,6 +37,8 @@ interface Member {
   startedMs: number;
   isReady: boolean;
   report: TrafficReport | null;
+  /** What its thread was asked to listen on, by key. */
+  asked: Map<string, { readonly port: number; readonly outcome: Promise<number | ListenFailure> }>;
 }
 
 const BACKOFF = { minMs: 50, maxMs: 10_000 };
@@ -77,7 +79,7 @@ export class WorkerPool {
   /** Throws `internal` when a worker dies before all have started. */
   async start(): Promise<void> {
     for (let index = 0; index < this.#options.count; index++) {
-      const member = { index, restarts: 0, failures: 0, startedMs: 0, isReady: false, report: null } as unknown as Member;
+      const member = { index, restarts: 0, failures: 0, startedMs: 0, isReady: false, report: null, asked: new Map() } as unknown as Member;
       this.#members.push(member);
       this.#spawn(member);
     }
@@ -115,6 +117,7 @@ export class WorkerPool {
 
   unlisten(key: string): void {
     this.#listens.delete(key);
+    for (const { asked } of this.#members) asked.delete(key);
     this.broadcast({ type: "unlisten", key });
   }
 
@@ -156,6 +159,7 @@ export class WorkerPool {
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
     const thread = new Worker(new URL(`../start-worker${extension}`, import.meta.url), { workerData, name: `worker-${member.index}` });
     member.thread = thread;
+    member.asked = new Map();
     member.startedMs = performance.now();
     let reason = "it ended";
     thread.on("message", (message: FromWorker) => this.#onMessage(member, message));
@@ -196,7 +200,18 @@ export class WorkerPool {
     else void member.thread.terminate();
   }
 
-  async #listenOn(worker: number, request: ListenRequest): Promise<number | ListenFailure> {
+  /** Asks a thread once: its replacement is told of everything at its start, which may be just now. */
+  #listenOn(worker: number, request: ListenRequest): Promise<number | ListenFailure> {
+    const { key, port } = request;
+    const { asked } = this.#members[worker]!;
+    const before = asked.get(key);
+    if (before?.port === port) return before.outcome;
+    const outcome = this.#askToListen(worker, request);
+    asked.set(key, { port, outcome });
+    return outcome;
+  }
+
+  async #askToListen(worker: number, request: ListenRequest): Promise<number | ListenFailure> {
     const answer = this.#until(worker, (message) => "key" in message && message.key === request.key);
     this.send(worker, { type: "listen", request });
     const message = await answer;

@@ -28,7 +28,7 @@ export interface Waiting {
 export interface GateOptions {
   readonly load: LoadTable;
   readonly deadlines: Deadlines;
-  /** Requests that may wait for one service at once, in this worker. */
+  /** Requests that may wait for one service at once, over all workers; two that come to two of them at once may be one too many. */
   readonly maxWaiting: number;
   /** Asks the main thread; the answer comes as `onWoken` or `onWakeFailed`. */
   readonly requestWake: (app: string, service: string) => void;
@@ -133,7 +133,7 @@ class Queue implements Timed {
     const { deadlines, load, maxWaiting } = this.#options;
     // A request that was let go on may be back before its turn has ended.
     this.remove(waiting);
-    if (this.#places.size >= maxWaiting) throw new ProxyError("queue_full");
+    if (load.count(service.waitSlot) >= maxWaiting) throw new ProxyError("queue_full");
     const isFirst = this.#places.size === 0;
     const hasListened = this.#isListening;
     if (isFirst) {

@@ -6,13 +6,13 @@ import { Agent } from "node:http";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { ask, askMachine, identify, machineOf, processApp, startsIn } from "../support/apps.ts";
+import { ask, askMachine, identify, INTERNAL_PORT, machineOf, processApp, startsIn, untilMachine } from "../support/apps.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import { processState } from "../support/processes.ts";
+import { isRunning, processState } from "../support/processes.ts";
 
-function steady(name: string, env: Record<string, string> = {}): string {
-  return processApp(name, { autoStop: "off", env: { STARTS_FILE: `${name}.starts`, ...env } });
+function steady(name: string, env: Readonly<Record<string, string>> = {}, internalPort = INTERNAL_PORT): string {
+  return processApp(name, { autoStop: "off", internalPort, env: { STARTS_FILE: `${name}.starts`, ...env } });
 }
 
 const APPS = {
@@ -20,6 +20,7 @@ const APPS = {
   leaving: steady("leaving"),
   returning: steady("returning"),
   changing: steady("changing", { COLOR: "red" }),
+  moving: steady("moving", { COLOR: "red" }),
   sleeping: processApp("sleeping", { env: { COLOR: "red" } }),
 };
 
@@ -39,6 +40,27 @@ function starts(name: string): number[] {
 
 function inFlight(app: string): number {
   return node.node.control.inFlight(machineOf(node, app).id);
+}
+
+/** From red to another color while clients keep asking, each over one connection. All they are told is a color. */
+async function changeUnderLoad(app: string, env: { readonly COLOR: string }, internalPort: number): Promise<void> {
+  let isOver = false;
+  const colors = new Set<string>();
+  const client = async (): Promise<void> => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    while (!isOver) colors.add((await identify(node.httpPort, app, "/slow?ms=2", { agent })).color);
+    agent.destroy();
+  };
+  const clients = Promise.all(Array.from({ length: 16 }, client));
+  try {
+    await eventually(() => colors.has("red"), "answers of the machine as it was");
+    node.writeApp(app, steady(app, env, internalPort));
+    assert.deepEqual((await node.node.control.reload()).changed, [app]);
+    await Promise.race([eventually(() => colors.has(env.COLOR), "answers of the machine as it is"), clients]);
+  } finally {
+    isOver = true;
+  }
+  await clients;
 }
 
 describe("a reload", () => {
@@ -61,7 +83,7 @@ describe("a reload", () => {
     removeApp("leaving");
     assert.deepEqual((await node.node.control.reload()).removed, ["leaving"]);
     assert.equal((await ask(node.httpPort, "leaving")).status, 404);
-    assert.equal(processState(pid), "S");
+    assert.ok(isRunning(pid));
     await askMachine(machine, "/release");
     assert.equal((await held).pid, pid);
     await eventually(() => processState(pid) === null, "the machine to end");
@@ -88,22 +110,25 @@ describe("a reload", () => {
 
   test("that changes an app starts its machine anew, and no request fails meanwhile", async () => {
     const { pid } = await identify(node.httpPort, "changing");
-    let isOver = false;
-    const colors = new Set<string>();
-    const client = async (): Promise<void> => {
-      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-      while (!isOver) colors.add((await identify(node.httpPort, "changing", "/slow?ms=2", { agent })).color);
-      agent.destroy();
-    };
-    const clients = Promise.all(Array.from({ length: 16 }, client));
-    await eventually(() => colors.has("red"), "answers of the machine as it was");
-    node.writeApp("changing", steady("changing", { COLOR: "blue" }));
-    assert.deepEqual((await node.node.control.reload()).changed, ["changing"]);
-    await eventually(() => colors.has("blue"), "answers of the machine as it is");
-    isOver = true;
-    await clients;
+    await changeUnderLoad("changing", { COLOR: "blue" }, INTERNAL_PORT);
     assert.deepEqual(starts("changing"), [pid, machineOf(node, "changing").pid]);
     assert.equal(processState(pid), null);
+  });
+
+  test("that moves an app to another internal port fails no request either", async () => {
+    await changeUnderLoad("moving", { COLOR: "blue" }, 9090);
+    assert.deepEqual(Object.keys(machineOf(node, "moving").addresses), ["9090"]);
+  });
+
+  test("that moves an app to another internal port keeps those who wait for it", async () => {
+    const slow = (internalPort: number): string => processApp("slow", { internalPort, env: { BOOT_MS: "300" } });
+    node.writeApp("slow", slow(INTERNAL_PORT));
+    await node.node.control.reload();
+    const waiting = Array.from({ length: 10 }, () => identify(node.httpPort, "slow"));
+    await untilMachine(node, "slow", ({ pid }) => pid !== null);
+    node.writeApp("slow", slow(9090));
+    await node.node.control.reload();
+    for (const { app } of await Promise.all(waiting)) assert.equal(app, "slow");
   });
 
   test("that changes an app which sleeps wakes nothing; the next request starts the machine as it is now", async () => {

@@ -1,146 +1,129 @@
 // A node that is killed leaves its machines running; the next one with its data finds all of them, starts none twice, and ends those that
-// nobody wants any more.
+// nobody wants any more. The tests are one story in this order.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
-import { ask, identify, processApp, startsIn } from "../support/apps.ts";
+import { after, before, describe, test } from "node:test";
+import { ask, identify, processApp, startsIn, type ProcessAppOptions } from "../support/apps.ts";
 import { eventually } from "../support/eventually.ts";
 import { writeConfig } from "../support/node.ts";
-import { assertNoneLeft, NodeProcess, processesOf, processState } from "../support/processes.ts";
+import { assertNoneLeft, isRunning, NodeProcess, processesOf, processState } from "../support/processes.ts";
 
-/** A directory for nodes that follow each other. At its end none of their machines may be left. */
-class Home implements Disposable {
-  readonly dir = mkdtempSync(join(tmpdir(), "kittiwake-adoption-"));
-  readonly configPath: string;
+const dir = mkdtempSync(join(tmpdir(), "kittiwake-adoption-"));
+const dataDir = join(dir, "data");
+const configPath = join(dir, "kittiwake.toml");
 
-  constructor(apps: Readonly<Record<string, string>>) {
-    this.configPath = writeConfig(this.dir, { apps, workers: 2 });
+const APPS = {
+  busy: recorded("busy", { autoStop: "off" }),
+  asleep: recorded("asleep"),
+  stopped: recorded("stopped"),
+  gone: recorded("gone", { autoStop: "off" }),
+  changed: recorded("changed"),
+  ended: recorded("ended"),
+  slow: recorded("slow", { env: { BOOT_MS: "2500" } }),
+};
+
+/** What ran before the first node was killed. */
+const pids = new Map<string, number>();
+let node: NodeProcess;
+
+before(async () => {
+  writeConfig(dir, { apps: APPS, workers: 2 });
+  node = await NodeProcess.start(configPath);
+  for (const app of ["busy", "asleep", "stopped", "gone", "changed", "ended"]) {
+    pids.set(app, (await identify(node.httpPort, app)).pid);
   }
+  await node.admin.act("suspend", "asleep", "ams");
+  await node.admin.act("stop", "stopped", "ams");
+  await killUnderLoad();
+  process.kill(pids.get("ended")!, "SIGKILL");
+  await eventually(() => processState(pids.get("ended")!) === null, "a machine to end");
+  rmSync(join(dir, "apps/gone.toml"));
+  writeConfig(dir, { workers: 2, apps: { changed: recorded("changed", { env: { COLOR: "red" } }) } });
+});
 
-  get dataDir(): string {
-    return join(this.dir, "data");
-  }
+after(async () => {
+  await node[Symbol.asyncDispose]();
+  assertNoneLeft(dataDir);
+  rmSync(dir, { recursive: true, force: true });
+});
 
-  remove(app: string): void {
-    rmSync(join(this.dir, "apps", `${app}.toml`));
-  }
-
-  /** Pids by start, over all nodes. */
-  starts(app: string): number[] {
-    return startsIn(join(this.dir, "apps", `${app}.starts`));
-  }
-
-  [Symbol.dispose](): void {
-    assertNoneLeft(this.dataDir);
-    rmSync(this.dir, { recursive: true, force: true });
-  }
-}
-
-function recorded(name: string, options: Parameters<typeof processApp>[1] = {}): string {
+/** An app that writes down its starts, over all nodes. */
+function recorded(name: string, options: ProcessAppOptions = {}): string {
   return processApp(name, { ...options, env: { STARTS_FILE: `${name}.starts`, ...options.env } });
 }
 
-/** Asks again and again until it is told to end; failures are the killed node's. Resolves with the number of answers. */
-async function load(port: number, app: string, signal: AbortSignal): Promise<number> {
-  let answers = 0;
-  while (!signal.aborted) {
-    const { status } = await ask(port, app).catch(() => ({ status: 0 }));
-    if (status === 200) answers++;
-    else await new Promise((resolve) => setImmediate(resolve));
-  }
-  return answers;
+function starts(app: string): number[] {
+  return startsIn(join(dir, "apps", `${app}.starts`));
 }
 
-describe("after kill -9 of the node under load", () => {
-  test("the same processes serve again, those asleep sleep on, and those of a removed app are ended", async () => {
-    using home = new Home({
-      busy: recorded("busy", { regions: ["ams", "nrt"], autoStop: "off" }),
-      asleep: recorded("asleep"),
-      stopped: recorded("stopped"),
-      gone: recorded("gone", { autoStop: "off" }),
-    });
-    const [asleep, gone, busy] = await (async () => {
-      await using first = await NodeProcess.start(home.configPath);
-      const pids = {
-        asleep: await identify(first.httpPort, "asleep"),
-        gone: await identify(first.httpPort, "gone"),
-        stopped: await identify(first.httpPort, "stopped"),
-        busy: await identify(first.httpPort, "busy"),
-      };
-      await first.admin.act("suspend", "asleep", "ams");
-      await first.admin.act("stop", "stopped", "ams");
-      await eventually(async () => (await first.admin.machines("busy")).every(({ state }) => state === "started"), "both to run");
-      const over = new AbortController();
-      const clients = Promise.all(Array.from({ length: 8 }, () => load(first.httpPort, "busy", over.signal)));
-      await eventually(async () => (await identify(first.httpPort, "busy")).served > 100, "load");
-      await first.kill();
-      over.abort();
-      assert.ok((await clients).every((answers) => answers > 0));
-      return [pids.asleep, pids.gone, pids.busy];
-    })();
-    assert.equal(processState(asleep.pid), "T");
-    assert.equal(processesOf(home.dataDir).length, 4);
+/** Ends the node as a crash would, with requests under way and a machine that is just starting. */
+async function killUnderLoad(): Promise<void> {
+  let answers = 0;
+  let isOver = false;
+  const client = async (): Promise<void> => {
+    while (!isOver) {
+      const { status } = await ask(node.httpPort, "busy").catch(() => ({ status: 0 }));
+      if (status === 200) answers++;
+      else await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  const clients = Array.from({ length: 8 }, client);
+  await eventually(() => answers > 100, "load");
+  const lost = assert.rejects(ask(node.httpPort, "slow"));
+  await eventually(() => processesOf(dataDir).length === 6, "the process of the slow machine");
+  await node.kill();
+  isOver = true;
+  await Promise.all([lost, ...clients]);
+}
 
-    home.remove("gone");
-    await using second = await NodeProcess.start(home.configPath);
-    assert.equal(processState(gone.pid), null);
-    assert.equal(processState(asleep.pid), "T");
-    assert.deepEqual(
-      (await second.admin.machines("asleep")).map(({ state }) => state),
-      ["suspended"],
-    );
-    assert.deepEqual(
-      (await second.admin.machines("stopped")).map(({ state }) => state),
-      ["stopped"],
-    );
-
-    const again = await identify(second.httpPort, "busy");
-    assert.equal(again.pid, busy.pid);
-    assert.ok(again.served > 100, "it has its memory");
-    assert.equal((await identify(second.httpPort, "asleep")).pid, asleep.pid);
-    assert.equal((await ask(second.httpPort, "gone")).status, 404);
-    assert.equal(home.starts("busy").length, 2);
-    assert.deepEqual(home.starts("asleep"), [asleep.pid]);
-    assert.deepEqual(processesOf(home.dataDir).toSorted(), [...home.starts("busy"), asleep.pid].toSorted());
+describe("when a node was killed under load", () => {
+  test("its machines stay as they are", () => {
+    assert.equal(processState(pids.get("asleep")!), "T");
+    assert.ok(isRunning(pids.get("busy")!));
+    assert.equal(processState(pids.get("stopped")!), null);
+    assert.equal(processesOf(dataDir).length, 5);
   });
 
-  test("a machine that was just starting is not started twice, and is served as soon as it listens", async () => {
-    using home = new Home({ slow: recorded("slow", { env: { BOOT_MS: "2000" } }) });
-    const first = await NodeProcess.start(home.configPath);
-    const lost = assert.rejects(ask(first.httpPort, "slow"));
-    await eventually(() => processesOf(home.dataDir).length === 1, "the machine's process");
-    await first.kill();
-    await lost;
-    await using second = await NodeProcess.start(home.configPath);
-    const { pid } = await identify(second.httpPort, "slow");
-    assert.deepEqual(home.starts("slow"), [pid]);
+  test("the next one serves with the same processes", async () => {
+    node = await NodeProcess.start(configPath);
+    const { pid, served } = await identify(node.httpPort, "busy");
+    assert.equal(pid, pids.get("busy"));
+    assert.ok(served > 100, "with what they have in memory");
+    assert.deepEqual(starts("busy"), [pid]);
   });
 
-  test("and again, a machine that changed meanwhile is started anew, one that ended as well, and one that did not change is kept", async () => {
-    using home = new Home({ changed: recorded("changed"), ended: recorded("ended"), same: recorded("same") });
-    const pids = new Map<string, number>();
-    {
-      await using first = await NodeProcess.start(home.configPath);
-      for (const app of ["changed", "ended", "same"]) pids.set(app, (await identify(first.httpPort, app)).pid);
-      await first.kill();
-    }
-    process.kill(pids.get("ended")!, "SIGKILL");
-    writeConfig(home.dir, { workers: 2, apps: { changed: recorded("changed", { env: { COLOR: "red" } }) } });
-    {
-      await using second = await NodeProcess.start(home.configPath);
-      const changed = await identify(second.httpPort, "changed");
-      assert.equal(changed.color, "red");
-      assert.equal(processState(pids.get("changed")!), null);
-      assert.notEqual((await identify(second.httpPort, "ended")).pid, pids.get("ended"));
-      assert.equal((await identify(second.httpPort, "same")).pid, pids.get("same"));
-      assert.equal(processesOf(home.dataDir).length, 3);
-      await second.kill();
-    }
-    await using third = await NodeProcess.start(home.configPath);
-    assert.equal((await identify(third.httpPort, "same")).pid, pids.get("same"));
-    assert.deepEqual(home.starts("same"), [pids.get("same")]);
+  test("a machine that was asleep sleeps on until somebody asks for it", async () => {
+    assert.equal(processState(pids.get("asleep")!), "T");
+    const [asleep, stopped] = await Promise.all([node.admin.machines("asleep"), node.admin.machines("stopped")]);
+    assert.deepEqual([asleep[0]?.state, stopped[0]?.state], ["suspended", "stopped"]);
+    assert.equal((await identify(node.httpPort, "asleep")).pid, pids.get("asleep"));
+    assert.deepEqual(starts("asleep"), [pids.get("asleep")]);
+  });
+
+  test("a machine that was just starting is served when it listens, and is not started twice", async () => {
+    const { pid } = await identify(node.httpPort, "slow");
+    assert.deepEqual(starts("slow"), [pid]);
+  });
+
+  test("a machine whose app is gone meanwhile is ended, and one whose app changed or that ended itself is started anew", async () => {
+    assert.equal(processState(pids.get("gone")!), null);
+    assert.equal((await ask(node.httpPort, "gone")).status, 404);
+    assert.equal((await identify(node.httpPort, "changed")).color, "red");
+    assert.equal(processState(pids.get("changed")!), null);
+    assert.notEqual((await identify(node.httpPort, "ended")).pid, pids.get("ended"));
+    assert.deepEqual([starts("gone").length, starts("changed").length, starts("ended").length], [1, 2, 2]);
+  });
+
+  test("nothing else runs, after a second time neither", async () => {
+    const expected = [pids.get("busy"), pids.get("asleep"), starts("slow")[0], starts("changed")[1], starts("ended")[1]].toSorted();
+    assert.deepEqual(processesOf(dataDir).toSorted(), expected);
+    await node.kill();
+    node = await NodeProcess.start(configPath);
+    assert.equal((await identify(node.httpPort, "busy")).pid, pids.get("busy"));
+    assert.equal((await identify(node.httpPort, "changed")).pid, starts("changed")[1]);
+    assert.deepEqual(processesOf(dataDir).toSorted(), expected);
   });
 });

@@ -11,7 +11,7 @@ import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { startBackend, staticApp } from "../support/backend.ts";
 import { HOST, rootOf } from "../support/edge.ts";
-import { eventually } from "../support/eventually.ts";
+import { eventually, isSoWithin } from "../support/eventually.ts";
 import { startTestNode } from "../support/node.ts";
 import { RawClient } from "../support/raw-client.ts";
 
@@ -118,11 +118,7 @@ async function largestHeld({ app, lines, ends, scheme }: LastResponse, asked: Re
     client.send([`GET /${bytes} ${version}`, `host: ${app}.localhost`, ...more, "", ""].join("\r\n"));
     if (ends) client.end();
     await eventually(() => asked.get(`${app}.localhost`) === bytes, "the request");
-    const isTaken = await eventually(() => node.node.control.inFlight(`${app}-1`) === 0, "the machine to be done", 300).then(
-      () => true,
-      () => false,
-    );
-    if (isTaken) {
+    if (await isSoWithin(300, () => node.node.control.inFlight(`${app}-1`) === 0)) {
       held?.client.socket.destroy();
       held = { client, bytes };
       least = bytes;

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { APP_COMMAND, ask, identify, machineOf, median, processApp, startsIn, untilMachine } from "../support/apps.ts";
+import { eventually } from "../support/eventually.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { processState } from "../support/processes.ts";
 import { RawClient } from "../support/raw-client.ts";
@@ -22,6 +23,7 @@ const APPS = {
   broken: processApp("broken", { command: BROKEN_IN_AMS, regions: ["ams", "nrt"] }),
   deaf: processApp("deaf", { command: DEAF_IN_AMS, regions: ["ams", "nrt"], wakeTimeout: "2s" }),
   dead: processApp("dead", { command: "exit 7", regions: ["ams", "nrt"] }),
+  crashing: processApp("crashing", { env: { STARTS_FILE: "crashing.starts" } }),
   manual: processApp("manual", { autoStart: false }),
   secure: processApp("secure", { service: "force_https = true" }),
   left: processApp("left", { env: { BOOT_MS: "100" } }),
@@ -119,15 +121,38 @@ describe("a wake", () => {
   });
 });
 
+describe("a request to an app whose machine has crashed", () => {
+  test("waits for its restart, and causes no second one", async () => {
+    await identify(node.httpPort, "crashing", "/exit?code=1");
+    await untilMachine(node, "crashing", ({ state }) => state !== "started");
+    const answers = await Promise.all(Array.from({ length: 20 }, () => identify(node.httpPort, "crashing")));
+    const pids = startsIn(join(node.dir, "apps/crashing.starts"));
+    assert.equal(pids.length, 2);
+    assert.deepEqual(new Set(answers.map(({ pid }) => pid)), new Set([pids[1]]));
+  });
+
+  test("in its sleep starts it anew", async () => {
+    const { pid, machine } = await identify(node.httpPort, "crashing");
+    await node.node.control.suspend("crashing", machine);
+    process.kill(pid, "SIGKILL");
+    await untilMachine(node, "crashing", ({ state }) => state === "stopped");
+    assert.notEqual((await identify(node.httpPort, "crashing")).pid, pid);
+  });
+});
+
 describe("a request to an app that sleeps", () => {
-  test("is refused when as many wait as may", async () => {
-    const apps = { crowded: processApp("crowded", { env: { BOOT_MS: "200" } }) };
-    await using small = await startTestNode({ apps, tables: "[limits]\nwaiting_per_app = 3" });
-    const answers = await Promise.all(Array.from({ length: 8 }, () => ask(small.httpPort, "crowded")));
-    const refused = answers.filter(({ status }) => status === 503);
-    assert.equal(answers.filter(({ status }) => status === 200).length, 3);
-    assert.equal(refused.length, 5);
-    for (const { headers } of refused) assert.deepEqual([headers["kittiwake-error"], headers["retry-after"]], ["queue_full", "1"]);
+  test("is refused when as many wait as may, over all workers", async () => {
+    const apps = { crowded: processApp("crowded", { env: { BOOT_MS: "600" } }) };
+    await using small = await startTestNode({ workers: 2, apps, tables: "[limits]\nwaiting_per_app = 3" });
+    const waiting = Array.from({ length: 3 }, () => ask(small.httpPort, "crowded"));
+    await eventually(async () => {
+      await small.node.control.metrics();
+      return small.node.control.status().waiting === 3;
+    }, "three requests that wait");
+    for (const { status, headers } of await Promise.all(Array.from({ length: 8 }, () => ask(small.httpPort, "crowded")))) {
+      assert.deepEqual([status, headers["kittiwake-error"], headers["retry-after"]], [503, "queue_full", "1"]);
+    }
+    for (const { status } of await Promise.all(waiting)) assert.equal(status, 200);
   });
 
   test("wakes nothing where auto_start_machines is off", async () => {

@@ -11,6 +11,7 @@ export const INTERNAL_PORT = 8080;
 export const APP_COMMAND = `exec '${process.execPath}' '${fileURLToPath(new URL("app-server.mjs", import.meta.url))}'`;
 
 export interface ProcessAppOptions {
+  readonly internalPort?: number;
   readonly regions?: readonly string[];
   readonly autoStop?: "off" | "stop" | "suspend";
   readonly autoStart?: boolean;
@@ -35,7 +36,7 @@ export interface ProcessAppOptions {
 /** The fly.toml of an app that the process driver runs; asleep at first, and it stays awake for long unless told otherwise. */
 export function processApp(name: string, options: ProcessAppOptions = {}): string {
   const { regions = ["ams"], autoStop = "suspend", autoStart = true, minRunning = 0, command = APP_COMMAND, env = {} } = options;
-  const { softLimit, hardLimit, idleTimeout = "1h", wakeTimeout = "20s", service = "", more = "" } = options;
+  const { softLimit, hardLimit, idleTimeout = "1h", wakeTimeout = "20s", service = "", more = "", internalPort = INTERNAL_PORT } = options;
   return [
     `app = ${JSON.stringify(name)}`,
     `primary_region = "ams"`,
@@ -44,7 +45,7 @@ export function processApp(name: string, options: ProcessAppOptions = {}): strin
     "[processes]",
     `app = ${JSON.stringify(command)}`,
     "[http_service]",
-    `internal_port = ${INTERNAL_PORT}`,
+    `internal_port = ${internalPort}`,
     `auto_stop_machines = "${autoStop}"`,
     `auto_start_machines = ${autoStart}`,
     `min_machines_running = ${minRunning}`,

@@ -11,8 +11,8 @@ import { ScriptedBackend } from "./scripted-backend.ts";
 export const HOST = "hello.localhost";
 
 export interface EdgeOptions extends Partial<TestNodeOptions> {
-  /** Lines added to the end of the app's fly.toml. */
-  readonly app?: string;
+  /** Changes the app's fly.toml. */
+  readonly edit?: (text: string) => string;
 }
 
 export class Edge implements AsyncDisposable {
@@ -56,8 +56,8 @@ export class Edge implements AsyncDisposable {
 
 export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
   const backend = await ScriptedBackend.start();
-  const { app = "", ...node } = options;
-  const test = await startTestNode({ ...node, apps: { hello: staticApp("hello", backend.port, app), ...node.apps } });
+  const { edit = (text) => text, ...node } = options;
+  const test = await startTestNode({ ...node, apps: { hello: edit(staticApp("hello", backend.port)), ...node.apps } });
   await eventually(() => test.node.control.machines("hello").every(({ state }) => state === "started"), "the machine");
   return new Edge(test, backend);
 }

@@ -13,3 +13,10 @@ export async function eventually(isSo: () => boolean | Promise<boolean>, what: s
     await delay(LOOK_MS);
   }
 }
+
+/** Does it become so in that time? For what may well not, and where that is an answer. */
+export async function isSoWithin(limitMs: number, isSo: () => boolean): Promise<boolean> {
+  const untilMs = performance.now() + limitMs;
+  while (!isSo() && performance.now() < untilMs) await delay(LOOK_MS);
+  return isSo();
+}

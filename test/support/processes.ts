@@ -13,6 +13,12 @@ export function processState(pid: number): string | null {
   return state === "Z" || state === "X" ? null : state;
 }
 
+/** Does it run, and is not frozen? */
+export function isRunning(pid: number): boolean {
+  const state = processState(pid);
+  return state !== null && state !== "T";
+}
+
 /** The processes that any node with this data directory started, those of earlier runs too. */
 export function processesOf(dataDir: string): number[] {
   const nodeId = readIfThere(join(dataDir, "node-id"))?.trim();

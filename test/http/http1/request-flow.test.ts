@@ -60,6 +60,16 @@ test("a decoder that is told to go on within the end of a request reads all in o
   assert.deepEqual(diary.calls, ["head /1", "end", "head /", "data x", "end", "head /3", "end"]);
 });
 
+test("a request that is answered before its end was told does not keep the next one back", () => {
+  const { diary, decoder } = open();
+  const bytes = latin1(withTarget("/1") + withTarget("/2"));
+  diary.on = (call) => {
+    if (call.startsWith("head")) decoder.next();
+  };
+  assert.equal(decoder.decode(bytes, 0, bytes.length), bytes.length);
+  assert.deepEqual(diary.calls, ["head /1", "end", "head /2", "end"]);
+});
+
 test("a decoder paused in the head reads nothing of the body", () => {
   const { diary, decoder } = open();
   const bytes = latin1(`${get("Content-Length: 3")}abc`);
