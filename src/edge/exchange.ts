@@ -267,4 +267,3 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.#driver.onDone(this);
   }
 }
-

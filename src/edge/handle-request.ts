@@ -86,16 +86,17 @@ export class RequestHandler implements ExchangeDriver {
     if (!isRetryable(error, attempt) || exchange.attempts >= this.#options.maxAttempts) return exchange.refuse(error.code);
     if (machine !== null && !wasStale) (exchange.tried ??= []).push(machine);
     exchange.code = error.code;
+    // One attempt, one picture of the app: the failure may be how its change shows first.
+    exchange.service = this.#current(exchange) ?? exchange.service;
     this.#route(exchange);
   }
 
   onGateOpen(exchange: Exchange): boolean {
     // The app may have changed while the request waited: decide on what is known now.
-    const app = this.#options.router.app(exchange.service!.app);
-    const service = app?.services.find((candidate) => candidate.key === exchange.service!.key);
-    if (app === undefined || service === undefined) {
+    const service = this.#current(exchange);
+    if (service === undefined) {
       this.#leftGate(exchange);
-      this.#routeAnew(exchange, app);
+      this.#routeAnew(exchange, this.#options.router.app(exchange.service!.app));
       exchange.channel.flush();
       return true;
     }
@@ -136,6 +137,12 @@ export class RequestHandler implements ExchangeDriver {
 
   onDone(exchange: Exchange): void {
     this.#options.onDone(exchange);
+  }
+
+  /** The service of the exchange as it is now; undefined when there is no such service any more. */
+  #current({ service }: Exchange): EdgeService | undefined {
+    const app = this.#options.router.app(service!.app);
+    return app?.services.find(({ key }) => key === service!.key);
   }
 
   /**

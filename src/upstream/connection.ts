@@ -81,6 +81,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
   #writer: SocketWriter | null = null;
   #exchange: CarriedExchange | null;
   #requestEnded = false;
+  #hasAnswered = false;
   #responseEnded = false;
   #keepAlive = true;
   #readPaused = false;
@@ -108,13 +109,16 @@ export class UpstreamConnection implements Timed, ResponseSink {
     this.#dialedAtMs = performance.now();
     this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.connectMs);
     this.#context.deadlines.add(this);
-    const onread = { buffer: this.#context.readBuffer, callback: (bytes: number, buffer: Uint8Array) => this.#onRead(bytes, buffer as Buffer) };
+    const onread = {
+      buffer: this.#context.readBuffer,
+      callback: (bytes: number, buffer: Uint8Array) => this.#onRead(bytes, buffer as Buffer),
+    };
     const socket = connect({ host, port, onread, noDelay: true, allowHalfOpen: true, autoSelectFamily: false });
     this.#socket = socket;
     this.#writer = new SocketWriter(socket, this.#context.slab, false);
     outliveFailedWrites(socket, () => this.#onWriteFailed());
     socket.on("connect", () => this.#onConnect());
-    socket.on("drain", () => this.#exchange?.onUpstreamDrain());
+    socket.on("drain", () => this.#onDrain());
     socket.on("end", () => this.#onEof());
     socket.on("error", (error) => this.#onError(error));
     socket.on("close", () => this.#fail(new ProxyError("upstream_closed")));
@@ -135,7 +139,10 @@ export class UpstreamConnection implements Timed, ResponseSink {
       writer.own(buffer, start, end);
       writer.text(CHUNK_END);
     } else writer.own(buffer, start, end);
-    return writer.isFlowing;
+    if (writer.isFlowing) return true;
+    // One that takes no more of a request has as long as one that does not answer it.
+    if (!this.#hasAnswered) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.headMs);
+    return false;
   }
 
   /** The request's body is complete. */
@@ -202,6 +209,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
 
   onHead(head: Http1ResponseHead): void {
     this.deadlineMs = Infinity;
+    this.#hasAnswered = true;
     this.#keepAlive = head.keepAlive;
     if (head.status === 101) this.#state = "tunnel";
     this.#exchange?.onHead(head);
@@ -227,6 +235,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
     const exchange = this.#exchange!;
     this.#state = "busy";
     this.#responseEnded = false;
+    this.#hasAnswered = false;
     this.#requestEnded = exchange.requestBody === "none";
     this.#writer!.text(exchange.requestHead());
     this.#decoder.expect(this, exchange.isHeadRequest);
@@ -284,6 +293,12 @@ export class UpstreamConnection implements Timed, ResponseSink {
         this.#fail(asProxyError(error));
       }
     } else if (this.#state === "idle") this.destroy();
+    this.#context.slab.flush();
+  }
+
+  #onDrain(): void {
+    if (!this.#requestEnded) this.deadlineMs = Infinity;
+    this.#exchange?.onUpstreamDrain();
     this.#context.slab.flush();
   }
 

@@ -113,7 +113,9 @@ describe("a response that is cut short is never taken for a whole one:", () => {
         test(`${title}; the machine ${then}, over ${scheme}`, async () => {
           await scripted(bytes, then);
           using client =
-            scheme === "http" ? await edge.connect() : await RawClient.connectTls(edge.test.httpsPort, { ca: rootOf(edge.test), servername: HOST });
+            scheme === "http"
+              ? await edge.connect()
+              : await RawClient.connectTls(edge.test.httpsPort, { ca: rootOf(edge.test), servername: HOST });
           await assert.rejects(client.send(get("/broken")).response(), /the connection (ended|was reset) after/);
           await assertNextIsWell();
         });
@@ -168,10 +170,13 @@ describe("a body that turns out to be malformed ends the client's connection:", 
     test(title, async () => {
       await scripted(`${OK}transfer-encoding: chunked\r\n\r\n${body}`, "waits");
       using client = await edge.connect();
-      const outcome = await client.send(get("/broken")).response().then(
-        ({ status, raw }) => `${status} ${raw}`,
-        (error: Error) => error.message,
-      );
+      const outcome = await client
+        .send(get("/broken"))
+        .response()
+        .then(
+          ({ status, raw }) => `${status} ${raw}`,
+          (error: Error) => error.message,
+        );
       assert.match(outcome, /^the connection (ended|was reset) after/);
       assert.equal(client.received.endsWith("0\r\n\r\n"), false);
       await edge.backend.connections[0]!.untilEnd();

@@ -34,7 +34,9 @@ test("a body with a length arrives with that length, and so does the response", 
 test("a chunked body arrives chunked, without its extensions and trailers", async () => {
   await edge.backend.answers((request) => response(request.body));
   using client = await edge.connect();
-  client.send(`${head("POST", "/", ["transfer-encoding: chunked", "trailer: x-sum"])}5;a=b\r\nhello\r\n6\r\n there\r\n0\r\nx-sum: 1\r\n\r\n`);
+  client.send(
+    `${head("POST", "/", ["transfer-encoding: chunked", "trailer: x-sum"])}5;a=b\r\nhello\r\n6\r\n there\r\n0\r\nx-sum: 1\r\n\r\n`,
+  );
   assert.equal((await client.response()).body, "hello there");
   const [request] = edge.backend.requests;
   assert.equal(request!.framing, "chunked");
@@ -119,8 +121,8 @@ test("204 and 304 have no body, and the client's next request is answered right 
   using client = await edge.connect();
   const answers = [
     "HTTP/1.1 204 No Content\r\n\r\n",
-    "HTTP/1.1 304 Not Modified\r\ncontent-length: 1000\r\netag: \"x\"\r\n\r\n",
-    "HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n",
+    'HTTP/1.1 304 Not Modified\r\ncontent-length: 1000\r\netag: "x"\r\n\r\n',
+    'HTTP/1.1 304 Not Modified\r\netag: "x"\r\n\r\n',
     "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n",
     response("body"),
   ];

@@ -51,7 +51,14 @@ test("over TLS the machine is told so", async () => {
   using client = await RawClient.connectTls(edge.test.httpsPort, { ca: rootOf(edge.test), servername: HOST });
   await client.send(get()).response();
   const [request] = edge.backend.requests;
-  const names = ["fly-forwarded-port", "fly-forwarded-proto", "fly-forwarded-ssl", "x-forwarded-port", "x-forwarded-proto", "x-forwarded-ssl"];
+  const names = [
+    "fly-forwarded-port",
+    "fly-forwarded-proto",
+    "fly-forwarded-ssl",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-ssl",
+  ];
   assert.deepEqual(
     names.map((name) => request!.header(name)),
     ["443", "https", "on", "443", "https", "on"],
@@ -119,7 +126,17 @@ test("hop-by-hop fields stay behind, and those that Connection names", async () 
 test("Connection cannot take away what a request is made of, or what the edge says", async () => {
   await edge.backend.answers(() => response(""));
   using client = await edge.connect();
-  const kept = ["host", "content-length", "transfer-encoding", "cookie", "authorization", "via", "x-forwarded-for", "x-forwarded-proto", "fly-client-ip"];
+  const kept = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "cookie",
+    "authorization",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "fly-client-ip",
+  ];
   client.send(
     `POST / HTTP/1.1\r\nhost: ${HOST}\r\nconnection: ${kept.join(", ")}, close\r\ncontent-length: 5\r\ncookie: a=b\r\nauthorization: x\r\nx-forwarded-for: 9.9.9.9\r\n\r\nhello`,
   );
@@ -159,7 +176,9 @@ test("the Host that the client sent is the Host that the machine gets, port incl
 });
 
 test("a response carries the edge's name, its hop and the id of its request", async () => {
-  await edge.backend.answers(() => response("", ["Server: nginx/9", "Via: 1.1 varnish", "Via: 1.0 other", "Fly-Request-Id: forged", "X-App: yes"]));
+  await edge.backend.answers(() =>
+    response("", ["Server: nginx/9", "Via: 1.1 varnish", "Via: 1.0 other", "Fly-Request-Id: forged", "X-App: yes"]),
+  );
   using client = await edge.connect();
   const answer = await client.send(get()).response();
   assert.equal(answer.header("server"), "kittiwake");

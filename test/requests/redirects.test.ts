@@ -17,7 +17,11 @@ after(async () => {
 });
 
 for (const [title, host, wanted] of [
-  ["the port bound here, which is another one for HTTPS", `hello.localhost:${node.httpPort}`, `https://hello.localhost:${node.httpsPort}/x?y=1`],
+  [
+    "the port bound here, which is another one for HTTPS",
+    `hello.localhost:${node.httpPort}`,
+    `https://hello.localhost:${node.httpsPort}/x?y=1`,
+  ],
   ["no port, as behind a port mapping", "hello.localhost", "https://hello.localhost/x?y=1"],
   ["the usual port", "hello.localhost:80", "https://hello.localhost/x?y=1"],
   ["some other port", "hello.localhost:4711", "https://hello.localhost/x?y=1"],

@@ -1,0 +1,178 @@
+// How long the edge waits: for a client's head, for its next request, for a machine to accept and to answer.
+
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { staticApp } from "../support/backend.ts";
+import { openBlackhole } from "../support/blackhole.ts";
+import { get, head, HOST, rootOf, startEdge } from "../support/edge.ts";
+import { eventually } from "../support/eventually.ts";
+import { readMessage } from "../support/message.ts";
+import { RawClient } from "../support/raw-client.ts";
+import { response } from "../support/scripted-backend.ts";
+
+const HEAD_MS = 700;
+const KEEP_ALIVE_MS = 900;
+const CONNECT_MS = 600;
+const ANSWER_MS = 800;
+/** The clock of the time-outs ticks ten times a second, and this machine may be busy. */
+const LATEST_MS = 1500;
+
+const blackhole = await openBlackhole();
+const edge = await startEdge({
+  apps: { hole: staticApp("hole", blackhole.port) },
+  tables: `
+[timeouts]
+request_head = "${HEAD_MS}ms"
+keep_alive_idle = "${KEEP_ALIVE_MS}ms"
+upstream_connect = "${CONNECT_MS}ms"
+upstream_head = "${ANSWER_MS}ms"
+`,
+});
+after(async () => {
+  await blackhole[Symbol.asyncDispose]();
+  await edge[Symbol.asyncDispose]();
+});
+
+/** Does the work take as long as the time-out, no less and not much more? */
+async function takes<Result>(ms: number, work: () => Promise<Result>): Promise<Result> {
+  const startedMs = performance.now();
+  const result = await work();
+  const tookMs = performance.now() - startedMs;
+  assert.ok(tookMs >= ms - 50 && tookMs < ms + LATEST_MS, `it took ${Math.round(tookMs)} ms instead of ${ms}`);
+  return result;
+}
+
+test("a head that does not end is a 408, and the connection is closed", async () => {
+  using client = await edge.connect();
+  client.send("GET / HTTP/1.1\r\nhost: he");
+  const received = await takes(HEAD_MS, () => client.untilEnd());
+  const answer = readMessage(received, { type: "response" });
+  assert.equal(answer?.status, 408);
+  assert.equal(answer.header("kittiwake-error"), "request_timeout");
+  assert.equal(answer.header("connection"), "close");
+});
+
+test("a head that trickles in byte by byte has no more time than one that does not", async () => {
+  using client = await edge.connect();
+  const text = `${head("GET", "/", ["x-long: "]).slice(0, -4)}${"a".repeat(1000)}`;
+  let sent = 0;
+  const trickle = setInterval(() => client.send(text[sent++]!), 20);
+  const received = await takes(HEAD_MS, () => client.untilEnd()).finally(() => clearInterval(trickle));
+  assert.match(received, /^HTTP\/1\.1 408 /);
+});
+
+for (const scheme of ["http", "https"] as const) {
+  test(`a client that connects over ${scheme} and says nothing is let go without a word`, async () => {
+    using client =
+      scheme === "http"
+        ? await edge.connect()
+        : await RawClient.connectTls(edge.test.httpsPort, { ca: rootOf(edge.test), servername: HOST });
+    assert.equal(await takes(HEAD_MS, () => client.untilEnd()), "");
+  });
+
+  test(`a connection over ${scheme} that rests between requests is closed after its time`, async () => {
+    await edge.backend.answers(() => response("well"));
+    using client =
+      scheme === "http"
+        ? await edge.connect()
+        : await RawClient.connectTls(edge.test.httpsPort, { ca: rootOf(edge.test), servername: HOST });
+    await client.send(get()).response();
+    await delay(KEEP_ALIVE_MS - 300);
+    // Its time begins anew with every request.
+    await client.send(get()).response();
+    await takes(KEEP_ALIVE_MS, () => client.untilEnd());
+    assert.equal(client.rest, "", "without a word");
+  });
+}
+
+test("the second head on a connection has its time from its first byte, not from the end of the first request", async () => {
+  await edge.backend.answers(() => response("well"));
+  using client = await edge.connect();
+  await client.send(get()).response();
+  await delay(KEEP_ALIVE_MS - 300);
+  client.send("GET / HT");
+  await delay(HEAD_MS - 200);
+  client.send(`TP/1.1\r\nhost: ${HOST}\r\n\r\n`);
+  assert.equal((await client.response()).body, "well");
+});
+
+test("a machine that does not accept is a 502 after the connect time-out", async () => {
+  using client = await edge.connect();
+  client.send("GET / HTTP/1.1\r\nhost: hole.localhost\r\n\r\n");
+  const answer = await takes(CONNECT_MS, () => client.response());
+  assert.equal(answer.status, 502);
+  assert.equal(answer.header("kittiwake-error"), "connect_timeout");
+  await eventually(() => edge.test.node.control.inFlight("hole-1") === 0, "the place to be given back");
+  await edge.backend.answers(() => response("well"));
+  assert.equal((await client.send(get()).response()).body, "well", "the client's connection goes on");
+});
+
+test("a machine that does not answer is a 504, and its connection is closed", async () => {
+  await edge.backend.answers(() => null);
+  using client = await edge.connect();
+  client.send(get());
+  const answer = await takes(ANSWER_MS, () => client.response());
+  assert.equal(answer.status, 504);
+  assert.equal(answer.header("kittiwake-error"), "upstream_timeout");
+  await eventually(() => edge.backend.open === 0, "the machine's connection to be closed");
+  await edge.untilReleased();
+});
+
+test("half a head, or an interim response, is no answer", async () => {
+  for (const bytes of ["HTTP/1.1 200 OK\r\nx-a: ", "HTTP/1.1 103 Early Hints\r\n\r\n"]) {
+    await edge.backend.answers(() => bytes);
+    using client = await edge.connect();
+    client.send(get());
+    const received = await takes(ANSWER_MS, () => client.until((text) => text.includes("HTTP/1.1 504")));
+    assert.match(received, /kittiwake-error: upstream_timeout\r\n/);
+    await edge.untilReleased();
+  }
+});
+
+test("a machine has its time from the end of the request, however long that took", async () => {
+  await edge.backend.answers(() => response("well"));
+  using client = await edge.connect();
+  client.send(head("POST", "/", ["content-length: 12"]));
+  for (let i = 0; i < 12; i++) {
+    await delay(ANSWER_MS / 8);
+    client.send("x");
+  }
+  assert.equal((await client.response()).body, "well");
+});
+
+test("a response that has begun may take its time", async () => {
+  await edge.backend.answers((_, machine) => {
+    machine.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
+    void (async () => {
+      for (const character of "slow") {
+        await delay(ANSWER_MS / 3);
+        machine.send(character);
+      }
+    })();
+    return null;
+  });
+  using client = await edge.connect();
+  assert.equal((await client.send(get()).response()).body, "slow");
+});
+
+test("a machine that takes nothing more of a body is a 504, also when its client has left meanwhile", async () => {
+  for (const leaves of [false, true]) {
+    await edge.backend.answers(() => null);
+    using client = await edge.connect();
+    client.send(head("POST", "/", ["content-length: 100000000"]));
+    const machine = await edge.backend.connection();
+    machine.socket.pause();
+    const startedMs = performance.now();
+    client.send(Buffer.alloc(20_000_000));
+    if (leaves) {
+      await delay(200);
+      client.reset();
+    } else {
+      assert.equal((await client.response()).header("kittiwake-error"), "upstream_timeout");
+    }
+    await edge.untilReleased();
+    assert.ok(performance.now() - startedMs < ANSWER_MS + LATEST_MS);
+    machine.socket.destroy();
+  }
+});
