@@ -12,7 +12,7 @@ import { LOAD_CORE, residentMb, startProgram } from "./measure.ts";
 const CONNECTIONS = 64;
 const WORKERS = 2;
 /** Growth from the middle to the end that still counts as flat: what a heap breathes. */
-const FLAT_SHARE = 0.1;
+const FLAT_SHARE = 0.05;
 
 const { positionals } = parseArgs({ allowPositionals: true });
 const amount = Number(positionals[0] ?? 1_000_000);

@@ -35,7 +35,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   readonly head: RequestHead;
   readonly id: string;
   readonly traceparent: string;
-  readonly startedUs: number;
+  readonly startedText: string;
   readonly isHeadRequest: boolean;
   readonly requestBody: "none" | "length" | "chunked";
   readonly #driver: ExchangeDriver;
@@ -73,7 +73,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.head = head;
     this.id = facts.id;
     this.traceparent = facts.traceparent;
-    this.startedUs = facts.startedUs;
+    this.startedText = facts.startedText;
     this.startedMs = startedMs;
     this.isHeadRequest = head.method === "HEAD";
     this.requestBody = head.body === "until_close" ? "none" : head.body;

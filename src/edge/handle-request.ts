@@ -5,6 +5,7 @@
 import type { Http1RequestHead } from "../http/http1/request-decoder.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { ProxyError } from "../core/errors.ts";
+import { MicrosecondText } from "../core/microsecond-text.ts";
 import type { RequestIds } from "../core/request-id.ts";
 import type { LoadTable } from "../catalog/load-table.ts";
 import type { Balancer, Refusal } from "../routing/balancer.ts";
@@ -39,6 +40,7 @@ export interface RequestHandlerOptions {
 
 export class RequestHandler implements ExchangeDriver {
   readonly #options: RequestHandlerOptions;
+  readonly #microseconds = new MicrosecondText();
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
@@ -49,7 +51,11 @@ export class RequestHandler implements ExchangeDriver {
     const nowMs = performance.now();
     const startedUs = Math.round((performance.timeOrigin + nowMs) * 1000);
     const { ids } = this.#options;
-    const facts = { id: ids.next(Math.floor(startedUs / 1000)), traceparent: ids.traceparent(), startedUs };
+    const facts = {
+      id: ids.next(Math.floor(startedUs / 1000)),
+      traceparent: ids.traceparent(),
+      startedText: this.#microseconds.of(startedUs),
+    };
     return new Exchange(this, channel, head, facts, nowMs);
   }
 

@@ -182,7 +182,8 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
   pauseBody(): void {
     this.#decoder.isPaused = true;
     this.#socket.pause();
-    this.deadlineMs = Infinity;
+    // While it does not read what it gets, it is still waited for.
+    if (this.#writer.isFlowing) this.deadlineMs = Infinity;
   }
 
   resumeBody(): void {
@@ -330,8 +331,12 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
   }
 
   #onDrain(): void {
-    if (this.#requestEnded) this.deadlineMs = Infinity;
-    this.#exchange?.onClientDrain();
+    // Without an exchange it was the end of a response, and the deadline is that of the next request.
+    if (this.#exchange !== null) {
+      const isSending = !this.#requestEnded && !this.#decoder.isPaused;
+      this.deadlineMs = isSending ? this.#context.deadlines.after(this.#context.timeouts.clientIdleMs) : Infinity;
+      this.#exchange.onClientDrain();
+    }
     this.#context.slab.flush();
   }
 

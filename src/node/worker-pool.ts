@@ -41,6 +41,8 @@ interface Member {
   asked: Map<string, { readonly port: number; readonly outcome: Promise<number | ListenFailure> }>;
 }
 
+/** What a request needs is garbage right after it: a larger nursery would take memory, and the processor's caches, for nothing. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 16 };
 const BACKOFF = { minMs: 50, maxMs: 10_000 };
 const STEADY_MS = 30_000;
 /** What a worker that dies takes with it are the counts of this long at most; so old may be what the status says of it. */
@@ -157,7 +159,8 @@ export class WorkerPool {
     const workerData: WorkerData = { ...this.#options.data, index: member.index };
     // Its file has the ending of this one: .ts from source, .js in the package.
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
-    const thread = new Worker(new URL(`../start-worker${extension}`, import.meta.url), { workerData, name: `worker-${member.index}` });
+    const options = { workerData, name: `worker-${member.index}`, resourceLimits: RESOURCE_LIMITS };
+    const thread = new Worker(new URL(`../start-worker${extension}`, import.meta.url), options);
     member.thread = thread;
     member.asked = new Map();
     member.startedMs = performance.now();

@@ -23,7 +23,7 @@ export interface RequestFacts {
   readonly id: string;
   readonly traceparent: string;
   /** Microseconds since the epoch. */
-  readonly startedUs: number;
+  readonly startedText: string;
 }
 
 export function forward(exchange: CarriedExchange, pool: Pool): void {
@@ -50,7 +50,7 @@ export function machineHead(head: RequestHead, client: ClientFacts, ready: strin
   const { fields } = head;
   let added =
     ready +
-    `fly-request-id: ${request.id}\r\nfly-traceparent: ${request.traceparent}\r\nx-request-start: t=${request.startedUs}\r\n` +
+    `fly-request-id: ${request.id}\r\nfly-traceparent: ${request.traceparent}\r\nx-request-start: t=${request.startedText}\r\n` +
     `x-forwarded-for: ${joined(head, FIELD.xForwardedFor)}${client.ip}, ${client.localIp}\r\n` +
     `via: ${joined(head, FIELD.via)}${head.version === 11 ? "1.1" : "1.0"} kittiwake\r\n`;
   const port = fields.find(FIELD.xForwardedPort);

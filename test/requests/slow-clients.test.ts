@@ -19,8 +19,11 @@ type Listener = (request: IncomingMessage, answer: ServerResponse) => void;
 
 const machine: { listener: Listener } = { listener: () => {} };
 const backend = await startBackend((request, answer) => machine.listener(request, answer));
-const apps = ["hello", "last-close", "last-old", "last-half", "last-close-tls", "last-old-tls", "last-half-tls"];
-const node = await startTestNode({ apps: Object.fromEntries(apps.map((app) => [app, staticApp(app, backend.port)])) });
+const apps = ["hello", "kept", "last-close", "last-old", "last-half", "last-close-tls", "last-old-tls", "last-half-tls"];
+const node = await startTestNode({
+  apps: Object.fromEntries(apps.map((app) => [app, staticApp(app, backend.port)])),
+  tables: '[timeouts]\nkeep_alive_idle = "3s"',
+});
 after(async () => {
   await backend[Symbol.asyncDispose]();
   await node[Symbol.asyncDispose]();
@@ -28,16 +31,17 @@ after(async () => {
 
 const BLOCK = Buffer.alloc(256 * 1024, "0123456789abcdef");
 /** Together far more than the kernel keeps for two connections. */
-const BLOCKS = 256;
+const BLOCKS = 160;
 /** More than the kernel and the edge keep for a client that does not read. */
 const LARGE = Buffer.alloc(8 * 1024 * 1024, BLOCK);
 /** Less than the edge itself keeps, so that what was taken is not all with the kernel. */
 const RESOLUTION_BYTES = 24 * 1024;
-const LONGER_THAN_LINGERING_MS = 3000;
+const LONGER_THAN_LINGERING_MS = 2500;
+const KEEP_ALIVE_MS = 3000;
 const TOTAL_SUM = sumOf(Array.from({ length: BLOCKS }, () => BLOCK));
 /** What the kernel holds for two connections at most; the node's own share is small beside it. */
 const MOST_IN_BETWEEN = 32 * 1024 * 1024;
-/** What the node may grow by while four times as much wants to pass. */
+/** What the node may grow by while much more than that wants to pass. */
 const MOST_MEMORY = 16 * 1024 * 1024;
 
 for (const scheme of ["http", "https"] as const) {
@@ -70,6 +74,20 @@ for (const scheme of ["http", "https"] as const) {
   });
 }
 
+test("an upload in small chunks reaches a machine that reads late, to the last of them", async () => {
+  machine.listener = (request, answer) => {
+    // Long enough for the edge to have its hands full.
+    setTimeout(() => void sumOfStream(request).then((sum) => answer.end(sum)), 500);
+  };
+  const piece = Buffer.alloc(1000, "x");
+  const pieces = Array.from({ length: 12_000 }, () => piece);
+  const upload = open("http", "POST");
+  for (const chunk of pieces) upload.write(chunk);
+  upload.end();
+  const [answer] = (await once(upload, "response")) as [IncomingMessage];
+  assert.equal(String(Buffer.concat(await answer.toArray())), sumOf(pieces));
+});
+
 /** An app of its own for each way in which a response can be the last one of its connection, so that its place can be watched. */
 const LAST_RESPONSES = [
   { app: "last-close", lines: ["HTTP/1.1", "connection: close"], ends: false, scheme: "http" },
@@ -79,6 +97,8 @@ const LAST_RESPONSES = [
   { app: "last-old-tls", lines: ["HTTP/1.0"], ends: false, scheme: "https" },
   { app: "last-half-tls", lines: ["HTTP/1.1"], ends: true, scheme: "https" },
 ] as const;
+/** The connection goes on, and rests. */
+const KEPT = { app: "kept", lines: ["HTTP/1.1"], ends: false, scheme: "http" } as const;
 
 test("the last response of a connection reaches a client that reads it late, to the last byte", async () => {
   const asked = new Map<string, number>();
@@ -88,7 +108,9 @@ test("the last response of a connection reaches a client that reads it late, to 
     answer.write(LARGE.subarray(0, Number(request.url!.slice(1))));
     answer.end();
   };
-  const held = await Promise.all(LAST_RESPONSES.map((kind) => largestHeld(kind, asked)));
+  const [kept, ...held] = await Promise.all([KEPT, ...LAST_RESPONSES].map((kind) => largestHeld(kind, asked)));
+  kept!.client.socket.resume();
+  assert.equal((await kept!.client.response()).body.length, kept!.bytes);
   await delay(LONGER_THAN_LINGERING_MS);
   for (const [i, { client, bytes }] of held.entries()) {
     using reading = client;
@@ -96,9 +118,11 @@ test("the last response of a connection reaches a client that reads it late, to 
     const { body } = await reading.response();
     assert.equal(body.length, bytes, LAST_RESPONSES[i]!.app);
   }
+  // Although it was read late, that was its last word for as long as a connection may rest.
+  await eventually(() => kept!.client.ended, "the connection that rests to be closed", 2 * KEEP_ALIVE_MS);
 });
 
-type LastResponse = (typeof LAST_RESPONSES)[number];
+type LastResponse = (typeof LAST_RESPONSES)[number] | typeof KEPT;
 
 interface Held {
   readonly client: RawClient;
@@ -118,7 +142,7 @@ async function largestHeld({ app, lines, ends, scheme }: LastResponse, asked: Re
     client.send([`GET /${bytes} ${version}`, `host: ${app}.localhost`, ...more, "", ""].join("\r\n"));
     if (ends) client.end();
     await eventually(() => asked.get(`${app}.localhost`) === bytes, "the request");
-    if (await isSoWithin(300, () => node.node.control.inFlight(`${app}-1`) === 0)) {
+    if (await isSoWithin(150, () => node.node.control.inFlight(`${app}-1`) === 0)) {
       held?.client.socket.destroy();
       held = { client, bytes };
       least = bytes;
@@ -155,7 +179,7 @@ class Blocks {
     let before = 0;
     const isStill = async (): Promise<boolean> => {
       before = this.bytes;
-      await delay(200);
+      await delay(150);
       return this.bytes > 0 && this.bytes === before;
     };
     await eventually(isStill, "the transfer to stop");

@@ -17,7 +17,7 @@ const DIRECTIONS = [
   ["client", "machine"],
   ["machine", "client"],
 ] as const;
-const LARGE_BYTES = 16 * 1024 * 1024;
+const LARGE_BYTES = 8 * 1024 * 1024;
 
 const backend = await startBackend((_, answer) => answer.end("plain"));
 const sockets = new WebSocketServer({ server: backend.server, maxPayload: 2 * LARGE_BYTES });
@@ -265,7 +265,7 @@ for (const scheme of ["http", "https"] as const) {
           ends[to].end().socket.pause();
           await ends[from].untilEnd();
           ends[from].send(Buffer.alloc(bytes, "x")).end();
-          const isOver = await isSoWithin(100, () => edge.inFlight === 0);
+          const isOver = await isSoWithin(60, () => edge.inFlight === 0);
           if (isOver) least = bytes;
           else most = bytes;
           ends[to].socket.resume();

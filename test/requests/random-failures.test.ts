@@ -1,0 +1,143 @@
+// Clients and machines that fail at random moments, all at once: no place stays taken, no worker dies, and no response that looks whole is
+// wrong or somebody else's.
+
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { get, head, HOST, rootOf, startEdge } from "../support/edge.ts";
+import { eventually } from "../support/eventually.ts";
+import { RawClient } from "../support/raw-client.ts";
+import { response, type Answer } from "../support/scripted-backend.ts";
+
+const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000_000);
+const LASTS_MS = Number(process.env["LASTS_MS"] ?? 3000);
+const CLIENTS = 24;
+
+const edge = await startEdge({ workers: 2, tables: '[timeouts]\nupstream_head = "1s"\nupstream_idle = "300ms"' });
+after(() => edge[Symbol.asyncDispose]());
+const ca = rootOf(edge.test);
+
+/** A generator of numbers in [0, 1) that a seed repeats (mulberry32). */
+function createRandom(state: number): () => number {
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+const random = createRandom(seed);
+const upTo = (most: number): number => Math.floor(random() * most);
+const oneOf = <Item>(items: readonly Item[]): Item => items[upTo(items.length)]!;
+
+/** What a whole response to a target holds: nobody else's. */
+function bodyFor(target: string): string {
+  const [, name, count] = target.split("/");
+  return `${name},`.repeat(Number(count));
+}
+
+function chunked(body: string): string {
+  const at = upTo(body.length);
+  const chunks = [body.slice(0, at), body.slice(at)].filter((part) => part !== "");
+  return `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunks.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join("")}0\r\n\r\n`;
+}
+
+const MACHINES: readonly Answer[] = [
+  ({ target }) => response(bodyFor(target)),
+  ({ target }) => response(bodyFor(target)),
+  ({ target }) => chunked(bodyFor(target)),
+  ({ target }) => `HTTP/1.1 103 Early Hints\r\n\r\n${chunked(bodyFor(target))}`,
+  ({ target }) => response(bodyFor(target), ["connection: close"]),
+  ({ target }, connection) => end(connection, () => connection.send(`HTTP/1.1 200 OK\r\n\r\n${bodyFor(target)}`).end()),
+  ({ target }, connection) => end(connection, () => connection.send(response(bodyFor(target)).slice(0, -1)).end()),
+  ({ target }, connection) => end(connection, () => connection.send(chunked(bodyFor(target)).slice(0, -2)).socket.destroySoon()),
+  ({ target }, connection) => end(connection, () => void connection.send(response(bodyFor(target)).slice(0, -2)).reset()),
+  // Only where it is one packet: what comes later, on a connection in use again, is a response like any other.
+  ({ target }) => response(bodyFor(target)) + (target.endsWith("000") ? "" : oneOf(["x", "\r\n", response("STOLEN")])),
+  (_, connection) => end(connection, () => connection.reset()),
+  (_, connection) => end(connection, () => connection.socket.destroy()),
+  () => "nonsense\r\n\r\n",
+  (_, connection) => end(connection, () => answerUpgrade(connection)),
+  () => "",
+];
+
+/** A tunnel that ends when the client ends its side: one that is open on one side only is open. */
+function answerUpgrade(connection: RawClient): void {
+  connection.send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhello");
+  if (connection.ended) connection.end();
+  else connection.socket.once("end", () => connection.end());
+}
+
+/** Leaves the connection to what is done with it, now or a little later. */
+function end(connection: RawClient, act: () => void): null {
+  if (random() < 0.5) act();
+  else setTimeout(() => connection.socket.destroyed || act(), upTo(20));
+  return null;
+}
+
+const outcomes: Record<string, number> = {};
+
+async function runClient(name: string, untilMs: number): Promise<void> {
+  while (performance.now() < untilMs) {
+    const isSecure = random() < 0.3;
+    using client = isSecure
+      ? await RawClient.connectTls(edge.test.httpsPort, { ca, servername: HOST })
+      : await RawClient.connect(edge.port);
+    for (let i = upTo(8); i >= 0 && !client.ended; i--) {
+      const outcome = await exchange(client, `/${name}${i}/${oneOf([1, 100, 30_000])}`);
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+      if (outcome === "left") break;
+    }
+  }
+}
+
+async function exchange(client: RawClient, target: string): Promise<string> {
+  const body = "b".repeat(oneOf([0, 10, 200_000]));
+  const requests = [
+    get(target),
+    head("POST", target, [`content-length: ${body.length}`]) + body,
+    `${head("PUT", target, ["transfer-encoding: chunked"])}${body === "" ? "" : `${body.length.toString(16)}\r\n${body}\r\n`}0\r\n\r\n`,
+    get(target, ["connection: upgrade", "upgrade: websocket"]),
+  ];
+  const bytes = oneOf(requests);
+  const isLeaving = random() < 0.25;
+  client.send(isLeaving ? bytes.slice(0, 1 + upTo(bytes.length)) : bytes);
+  if (isLeaving) {
+    await delay(upTo(10));
+    oneOf([() => client.reset(), () => client.socket.destroy()])();
+    return "left";
+  }
+  try {
+    let answer = await client.response();
+    while (answer.status === 103) answer = await client.response();
+    if (answer.status === 200) assert.equal(answer.body, bodyFor(target));
+    if (answer.status === 101) client.reset();
+    return answer.header("kittiwake-error") ?? String(answer.status);
+  } catch (error) {
+    if (error instanceof assert.AssertionError) throw error;
+    return client.wasReset ? "reset" : "ended";
+  }
+}
+
+test(`for ${LASTS_MS} ms (seed ${seed})`, async () => {
+  await edge.backend.answers((request, connection) => oneOf(MACHINES)(request, connection));
+  const untilMs = performance.now() + LASTS_MS;
+  await Promise.all(Array.from({ length: CLIENTS }, (_, i) => runClient(`c${i}-`, untilMs)));
+  console.log(`# ${JSON.stringify(outcomes)}`);
+  assert.deepEqual(
+    edge.test.events.filter(({ type }) => type === "worker_replaced"),
+    [],
+  );
+  assert.equal(outcomes["internal"], undefined);
+  await edge.untilReleased();
+  await edge.backend.answers(({ target }) => response(bodyFor(target)));
+  for (let i = 0; i < 10; i++) {
+    using client = await edge.connect();
+    assert.equal((await client.send(get(`/after${i}/3`)).response()).body, bodyFor(`/after${i}/3`));
+  }
+  await eventually(async () => {
+    await edge.test.node.control.metrics();
+    return edge.test.node.control.status().workers.every(({ connections }) => connections === 0);
+  }, "all clients to be forgotten");
+});
