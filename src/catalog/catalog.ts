@@ -131,8 +131,10 @@ export class Catalog {
         continue;
       }
       this.#remember(record.id, slot);
-      const { id, region, state, health, cordoned } = record;
+      const { id, region, health, cordoned } = record;
       const address = record.addresses[service.internalPort] ?? null;
+      // It was started for the app as it was before, without this port: its host is about to start it anew.
+      const state = record.state === "started" && address === null ? "starting" : record.state;
       machines.push({ id, name: record.name, region, address, slot, rttMs: this.#options.rttMs(region), state, health, cordoned });
     }
     return {

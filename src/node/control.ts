@@ -172,7 +172,7 @@ export class Control implements NodeControl {
 function restartNeeded(before: NodeConfig, next: NodeConfig): string[] {
   const fixed = ["node", "region", "dataDir", "workers", "edge", "tls", "admin", "state", "log", "timeouts", "limits"] as const;
   const changed = fixed.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(next[key]));
-  return changed.map((key) => `${key} has changed: restart the node for it to come into force`);
+  return changed.map((key) => `${key === "dataDir" ? "data_dir" : key} has changed: restart the node for it to come into force`);
 }
 
 function difference(before: readonly App[], next: readonly App[]): Pick<ReloadResult, "added" | "changed" | "removed"> {

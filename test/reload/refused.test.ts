@@ -86,12 +86,13 @@ test("a reload says what of kittiwake.toml needs a restart, every time, and appl
     .replace("workers = 1", "workers = 2")
     .replace('region = "ams"', 'region = "nrt"')
     .replace("localhost", "example.net");
-  writeFileSync(configPath, `${other}\n[timeouts]\ndrain = "5s"\n`);
+  writeFileSync(configPath, `data_dir = "elsewhere"\n${other}\n[timeouts]\ndrain = "5s"\n`);
   for (let times = 0; times < 2; times++) {
     const { applied, messages } = await node.node.control.reload();
     assert.equal(applied, true);
     assert.deepEqual(messages, [
       "region has changed: restart the node for it to come into force",
+      "data_dir has changed: restart the node for it to come into force",
       "workers has changed: restart the node for it to come into force",
       "timeouts has changed: restart the node for it to come into force",
     ]);
