@@ -4,6 +4,15 @@ import type { ErrorCode } from "../core/errors.ts";
 import type { ResponseHead } from "../http/message.ts";
 import type { ClientFacts } from "../upstream/forward.ts";
 
+/** What the edge says of itself in a response, apart from the machine's fields; each protocol puts it into its own form. */
+export interface OwnFacts {
+  /** For `fly-request-id`. */
+  readonly id: string;
+}
+
+/** A field of a response of the edge's own; the name in lower case. */
+export type OwnField = readonly [name: string, value: string];
+
 export interface ClientChannel {
   readonly client: ClientFacts;
   /** `clientLines(client)`, made once. */
@@ -15,13 +24,13 @@ export interface ClientChannel {
 
   /** Passes on an interim response (1xx). */
   sendInterim(head: ResponseHead): void;
-  /** Begins the response. `added` are the edge's own lines; the channel adds those that frame the message. */
-  sendHead(head: ResponseHead, added: string): void;
+  /** Begins the response. The channel adds the edge's own fields (`response-fields.ts`) and those that frame the message. */
+  sendHead(head: ResponseHead, own: OwnFacts): void;
   /** Appends a copy of `buffer[start, end)` to the body. False: stop until `onClientDrain`. */
   sendData(buffer: Buffer, start: number, end: number): boolean;
   sendEnd(): void;
-  /** A whole response of the edge's own. `lines` are complete header lines. */
-  sendOwn(status: number, lines: string, body: string, mustClose: boolean): void;
+  /** A whole response of the edge's own. The channel adds `date` and what frames the message. */
+  sendOwn(status: number, fields: readonly OwnField[], body: string, mustClose: boolean): void;
   /** Ends the exchange so that the client cannot take what it got for complete. */
   abort(): void;
 

@@ -4,15 +4,14 @@
 //     routing ──► waiting ──► sent ──► responding ──► done
 //        └───────────────────►│  └────► tunnel ──────┘
 
-import { FIELD } from "../http/field-names.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import { ERRORS, type ErrorCode, type ProxyError } from "../core/errors.ts";
 import type { CarriedExchange, UpstreamConnection } from "../upstream/connection.ts";
 import { machineHead, type RequestFacts } from "../upstream/forward.ts";
 import type { Waiting } from "../wake/gate.ts";
-import type { ClientChannel, ClientEvents } from "./client-channel.ts";
+import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
-import { edgeLines, respondWithError, respondWithRedirect } from "./respond.ts";
+import { respondWithError, respondWithRedirect } from "./respond.ts";
 
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
 export interface ExchangeDriver {
@@ -30,7 +29,7 @@ export interface ExchangeDriver {
 
 type State = "routing" | "waiting" | "sent" | "responding" | "tunnel" | "done";
 
-export class Exchange implements CarriedExchange, ClientEvents, Waiting, RequestFacts {
+export class Exchange implements CarriedExchange, ClientEvents, Waiting, RequestFacts, OwnFacts {
   readonly channel: ClientChannel;
   readonly head: RequestHead;
   readonly id: string;
@@ -153,7 +152,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
       return;
     }
     this.state = "responding";
-    this.channel.sendHead(head, this.#responseLines(head));
+    this.channel.sendHead(head, this);
     if (head.status === 101) this.#openTunnel();
   }
 
@@ -220,16 +219,6 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.#driver.leaveGate(this);
     this.refuse(error.code);
     this.channel.flush();
-  }
-
-  #responseLines(head: ResponseHead): string {
-    const { fields } = head;
-    // Who passes on a response without a Date adds one (RFC 9110 section 6.6.1).
-    const date = fields.find(FIELD.date) === -1 ? `date: ${new Date().toUTCString()}\r\n` : "";
-    if (fields.find(FIELD.via) === -1) return date + edgeLines(this.id);
-    let via = "";
-    for (let i = 0; i < fields.count; i++) if (fields.id(i) === FIELD.via) via += `${fields.value(i)}, `;
-    return `${date}server: kittiwake\r\nvia: ${via}1.1 kittiwake\r\nfly-request-id: ${this.id}\r\n`;
   }
 
   /** Only a 101 to a whole request, naming a protocol that the client asked for, opens a tunnel (RFC 9110 section 7.8). */

@@ -10,7 +10,8 @@ import type { Deadlines, Timed } from "../core/deadlines.ts";
 import { ProxyError, type ErrorCode } from "../core/errors.ts";
 import { clientLines, type ClientFacts } from "../upstream/forward.ts";
 import { SocketWriter, type WriteSlab } from "../upstream/socket-writer.ts";
-import type { ClientChannel, ClientEvents } from "./client-channel.ts";
+import type { ClientChannel, ClientEvents, OwnFacts, OwnField } from "./client-channel.ts";
+import { ownLines } from "./response-fields.ts";
 
 export interface ClientTimeouts {
   /** From the first byte of a head to its last. */
@@ -129,7 +130,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     if (this.#head?.version === 11) this.#writer.text(encodeResponseHead(head, ""));
   }
 
-  sendHead(head: ResponseHead, added: string): void {
+  sendHead(head: ResponseHead, own: OwnFacts): void {
     const request = this.#head!;
     const isBodyless = request.method === "HEAD" || head.status === 204 || head.status === 304 || head.status === 101;
     this.#chunked = false;
@@ -143,7 +144,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
       framing = framingLine(head.body, head.contentLength);
       this.#chunked = head.body === "chunked" || head.body === "until_close";
     } else this.#keepAlive = false;
-    this.#writer.text(encodeResponseHead(head, added + framing + (head.status === 101 ? "" : this.#connectionLine())));
+    this.#writer.text(encodeResponseHead(head, ownLines(head, own) + framing + (head.status === 101 ? "" : this.#connectionLine())));
   }
 
   sendData(buffer: Buffer, start: number, end: number): boolean {
@@ -163,9 +164,10 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     this.#finish();
   }
 
-  sendOwn(status: number, lines: string, body: string, mustClose: boolean): void {
+  sendOwn(status: number, fields: readonly OwnField[], body: string, mustClose: boolean): void {
     if (mustClose || !this.#requestEnded) this.#keepAlive = false;
     const isHead = this.#head?.method === "HEAD";
+    const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
     const own = `date: ${new Date().toUTCString()}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${this.#connectionLine()}`;
     this.#writer.text(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}${own}\r\n${isHead ? "" : body}`);
     this.#finish();
