@@ -61,7 +61,7 @@ class Worker {
       deadlines: this.#deadlines,
       slab: this.#slab,
       readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
-      limits: { headBytes: limits.headBytes, headers: limits.headers },
+      limits,
       timeouts: { connectMs: timeouts.upstreamConnectMs, headMs: timeouts.upstreamHeadMs, idleMs: timeouts.upstreamIdleMs },
     });
     this.#gate = new Gate({

@@ -7,7 +7,7 @@ import type { ResponseSink } from "../../src/http/message.ts";
 
 const ROUNDS = Number(process.argv[2] ?? 15);
 const MESSAGES = 50_000;
-const LIMITS = { headBytes: 16 * 1024, targetBytes: 8 * 1024, headers: 100 };
+const LIMITS = { headBytes: 16 * 1024, targetBytes: 8 * 1024, headers: 100, trailerBytes: 8192, trailers: 32, chunkExtensionBytes: 4096 };
 /** Every message gets another text, so that no string made for one is still known for the next. */
 const VARIANTS = 64;
 
@@ -54,7 +54,12 @@ const variants = (make: (n: number) => string): Buffer[] =>
 let checksum = 0;
 
 function decodeRequests(inputs: readonly Buffer[], onHead: (head: Http1RequestHead) => void): () => void {
-  const sink = { onHead, onData: (_: Buffer, start: number, end: number) => void (checksum += end - start), onEnd: () => undefined };
+  const sink = {
+    onHead,
+    onData: (_: Buffer, start: number, end: number) => void (checksum += end - start),
+    onTrailers: () => undefined,
+    onEnd: () => undefined,
+  };
   const decoder = new RequestDecoder(LIMITS, sink);
   return () => {
     for (let n = 0; n < MESSAGES; n++) {
@@ -70,6 +75,7 @@ function decodeResponses(inputs: readonly Buffer[], onHead: (head: Http1Response
     onInterim: () => undefined,
     onHead,
     onData: (_: Buffer, start: number, end: number) => void (checksum += end - start),
+    onTrailers: () => undefined,
     onEnd: () => undefined,
   };
   const decoder = new ResponseDecoder(LIMITS);

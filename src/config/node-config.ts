@@ -84,6 +84,9 @@ export interface Limits {
   readonly headBytes: number;
   readonly targetBytes: number;
   readonly headers: number;
+  readonly trailerBytes: number;
+  readonly trailers: number;
+  readonly chunkExtensionBytes: number;
   readonly waitingPerApp: number;
   readonly attempts: number;
 }
@@ -132,6 +135,9 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       headBytes: limits.head_bytes,
       targetBytes: limits.target_bytes,
       headers: limits.headers,
+      trailerBytes: limits.trailer_bytes,
+      trailers: limits.trailers,
+      chunkExtensionBytes: limits.chunk_extension_bytes,
       waitingPerApp: limits.waiting_per_app,
       attempts: limits.attempts,
     },

@@ -131,6 +131,14 @@ const limits = z
     head_bytes: z.int().min(1_024).max(1_048_576).default(32_768).describe("Most bytes of a request's or response's head."),
     target_bytes: z.int().min(256).max(1_048_576).default(16_384).describe("Most bytes of a request target."),
     headers: z.int().min(16).max(2_000).default(100).describe("Most header fields of a request or response."),
+    trailer_bytes: z.int().min(0).max(1_048_576).default(8_192).describe("Most bytes of the trailers behind a body; 0 allows none."),
+    trailers: z.int().min(1).max(1_000).default(32).describe("Most trailers behind a body."),
+    chunk_extension_bytes: z
+      .int()
+      .min(0)
+      .max(1_048_576)
+      .default(4_096)
+      .describe("Most bytes of chunk extensions in a body; they go no further."),
     waiting_per_app: z.int().min(0).max(1_000_000).default(10_000).describe("Most requests of an app that wait for a machine at once."),
     attempts: z.int().min(1).max(1_000).default(40).describe("Most attempts to reach a machine for one request."),
   })

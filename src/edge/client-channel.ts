@@ -1,7 +1,7 @@
 // What an exchange needs of its client, whichever protocol carries it: an HTTP/1.1 connection today, a stream of an HTTP/2 one later.
 
 import type { ErrorCode } from "../core/errors.ts";
-import type { ResponseHead } from "../http/message.ts";
+import type { Fields, ResponseHead } from "../http/message.ts";
 import type { ClientFacts } from "../upstream/forward.ts";
 
 /** What the edge says of itself in a response, apart from the machine's fields; each protocol puts it into its own form. */
@@ -28,6 +28,8 @@ export interface ClientChannel {
   sendHead(head: ResponseHead, own: OwnFacts): void;
   /** Appends a copy of `buffer[start, end)` to the body. False: stop until `onClientDrain`. */
   sendData(buffer: Buffer, start: number, end: number): boolean;
+  /** Comes between the last data and `sendEnd`; a client that cannot be given trailers does without. */
+  sendTrailers(fields: Fields): void;
   sendEnd(): void;
   /** A whole response of the edge's own. The channel adds `date` and what frames the message. */
   sendOwn(status: number, fields: readonly OwnField[], body: string, mustClose: boolean): void;
@@ -57,6 +59,7 @@ export interface ClientEvents {
   /** The channel knows its exchange: it may begin, and even end. */
   begin(): void;
   onRequestData(buffer: Buffer, start: number, end: number): void;
+  onRequestTrailers(fields: Fields): void;
   onRequestEnd(): void;
   onClientDrain(): void;
   onTunnelInput(buffer: Buffer, start: number, end: number): void;

@@ -4,7 +4,7 @@
 //     routing ──► waiting ──► sent ──► responding ──► done
 //        └───────────────────►│  └────► tunnel ──────┘
 
-import type { RequestHead, ResponseHead } from "../http/message.ts";
+import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
 import { ERRORS, type ErrorCode, type ProxyError } from "../core/errors.ts";
 import type { CarriedExchange, UpstreamConnection } from "../upstream/connection.ts";
 import { machineHead, type RequestFacts } from "../upstream/forward.ts";
@@ -50,6 +50,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   waitsFor: "asleep" | "full" = "asleep";
   #tunnelEnds = 0;
   #requestEnded = false;
+  #trailersTaken = false;
   #responseEnded = false;
 
   /** For the log and the metrics: clock of performance.now(), 0 where it did not happen. */
@@ -80,7 +81,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
 
   /** Has the client's body been touched? Then the request cannot be sent again. */
   get bodyTaken(): boolean {
-    return this.bytesReceived > 0;
+    return this.bytesReceived > 0 || this.#trailersTaken;
   }
 
   get responseStarted(): boolean {
@@ -160,6 +161,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     if (!this.channel.sendData(buffer, start, end)) this.upstream?.pause();
   }
 
+  onTrailers(fields: Fields): void {
+    this.channel.sendTrailers(fields);
+  }
+
   onEnd(): void {
     this.upstream = null;
     this.#endWith(null);
@@ -178,6 +183,11 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   onRequestData(buffer: Buffer, start: number, end: number): void {
     this.bytesReceived += end - start;
     if (this.upstream !== null && !this.upstream.sendData(buffer, start, end)) this.channel.pauseBody();
+  }
+
+  onRequestTrailers(fields: Fields): void {
+    this.#trailersTaken = true;
+    this.upstream?.sendTrailers(fields);
   }
 
   onRequestEnd(): void {

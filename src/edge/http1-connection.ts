@@ -2,10 +2,19 @@
 
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { CHUNK_END, LAST_CHUNK, chunkStart, encodeResponseHead, framingLine } from "../http/http1/encode.ts";
+import {
+  CHUNK_END,
+  LAST_CHUNK,
+  TRAILERS_END,
+  announcementLine,
+  chunkStart,
+  encodeResponseHead,
+  framingLine,
+  lastChunkWithTrailers,
+} from "../http/http1/encode.ts";
 import { FIELD } from "../http/field-names.ts";
 import { RequestDecoder, type Http1RequestHead, type RequestLimits } from "../http/http1/request-decoder.ts";
-import type { MessageSink, ResponseHead } from "../http/message.ts";
+import type { Fields, MessageSink, ResponseHead } from "../http/message.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import { ProxyError, type ErrorCode } from "../core/errors.ts";
 import { clientLines, type ClientFacts } from "../upstream/forward.ts";
@@ -62,6 +71,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
   #hasEnded = false;
   #keepAlive = true;
   #chunked = false;
+  #hasTrailers = false;
   #bytesBefore = 0;
 
   constructor(socket: Socket, client: ClientFacts, context: ConnectionContext) {
@@ -117,6 +127,10 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     this.#exchange?.onRequestData(buffer, start, end);
   }
 
+  onTrailers(fields: Fields): void {
+    this.#exchange?.onRequestTrailers(fields);
+  }
+
   onEnd(): void {
     this.#requestEnded = true;
     // Answered already, in which case the deadline is that of the next request.
@@ -134,6 +148,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     const request = this.#head!;
     const isBodyless = request.method === "HEAD" || head.status === 204 || head.status === 304 || head.status === 101;
     this.#chunked = false;
+    this.#hasTrailers = false;
     // Nobody waits for the rest of a body that the response did not wait for.
     if (!this.#requestEnded) this.#keepAlive = false;
     let framing = "";
@@ -143,6 +158,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     } else if (head.body === "none" || head.body === "length" || request.version === 11) {
       framing = framingLine(head.body, head.contentLength);
       this.#chunked = head.body === "chunked" || head.body === "until_close";
+      if (head.body === "chunked") framing += announcementLine(head.fields);
     } else this.#keepAlive = false;
     this.#writer.text(encodeResponseHead(head, ownLines(head, own) + framing + (head.status === 101 ? "" : this.#connectionLine())));
   }
@@ -159,8 +175,15 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     return false;
   }
 
+  /** Whether it said `TE: trailers` or not: who reads chunks reads what may follow them (RFC 9112 section 7.1). */
+  sendTrailers(fields: Fields): void {
+    if (!this.#chunked) return;
+    this.#hasTrailers = true;
+    this.#writer.text(lastChunkWithTrailers(fields));
+  }
+
   sendEnd(): void {
-    if (this.#chunked) this.#writer.text(LAST_CHUNK);
+    if (this.#chunked) this.#writer.text(this.#hasTrailers ? TRAILERS_END : LAST_CHUNK);
     this.#finish();
   }
 

@@ -52,12 +52,14 @@ export interface ResponseHead {
 }
 
 /**
- * Hears one message. Calls come in the order head, data…, end; a failure is thrown by the decoder instead. A head and the bytes
- * of a chunk are valid only during the call: who needs them later copies them (a request head stays valid for its exchange).
+ * Hears one message. Calls come in the order head, data…, trailers, end; a failure is thrown by the decoder instead. A head, trailers
+ * and the bytes of a chunk are valid only during the call: who needs them later copies them (a request head stays valid for its exchange).
  */
 export interface MessageSink<Head> {
   onHead(head: Head): void;
   onData(buffer: Buffer, start: number, end: number): void;
+  /** Only if there are any, after those that may not be trailers were dropped (`mayBeTrailer`). */
+  onTrailers(fields: Fields): void;
   onEnd(): void;
 }
 

@@ -35,6 +35,9 @@ export interface WorkerLimits {
   readonly headBytes: number;
   readonly targetBytes: number;
   readonly headers: number;
+  readonly trailerBytes: number;
+  readonly trailers: number;
+  readonly chunkExtensionBytes: number;
   readonly waitingPerApp: number;
   readonly attempts: number;
 }

@@ -4,10 +4,10 @@
 //                                 └────► tunnel           every state ──► closed
 
 import { connect, type Socket } from "node:net";
-import { CHUNK_END, LAST_CHUNK, chunkStart } from "../http/http1/encode.ts";
+import { CHUNK_END, LAST_CHUNK, TRAILERS_END, chunkStart, lastChunkWithTrailers } from "../http/http1/encode.ts";
 import type { Http1ResponseHead } from "../http/http1/response-decoder.ts";
 import { ResponseDecoder, type ResponseLimits } from "../http/http1/response-decoder.ts";
-import type { ResponseSink } from "../http/message.ts";
+import type { Fields, ResponseSink } from "../http/message.ts";
 import type { Address } from "../core/app.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
@@ -81,6 +81,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
   #writer: SocketWriter | null = null;
   #exchange: CarriedExchange | null;
   #requestEnded = false;
+  #hasTrailers = false;
   #hasAnswered = false;
   #responseEnded = false;
   #keepAlive = true;
@@ -145,9 +146,16 @@ export class UpstreamConnection implements Timed, ResponseSink {
     return false;
   }
 
+  /** Comes between the last data and `sendEnd`; a body with a length does without. */
+  sendTrailers(fields: Fields): void {
+    if (this.#exchange?.requestBody !== "chunked") return;
+    this.#hasTrailers = true;
+    this.#writer!.text(lastChunkWithTrailers(fields));
+  }
+
   /** The request's body is complete. */
   sendEnd(): void {
-    if (this.#exchange?.requestBody === "chunked") this.#writer!.text(LAST_CHUNK);
+    if (this.#exchange?.requestBody === "chunked") this.#writer!.text(this.#hasTrailers ? TRAILERS_END : LAST_CHUNK);
     this.#requestEnded = true;
     if (!this.#responseEnded) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.headMs);
   }
@@ -219,6 +227,10 @@ export class UpstreamConnection implements Timed, ResponseSink {
     this.#exchange?.onData(buffer, start, end);
   }
 
+  onTrailers(fields: Fields): void {
+    this.#exchange?.onTrailers(fields);
+  }
+
   onEnd(): void {
     // What follows in the same read decides whether the connection can be used again, so the exchange ends after that.
     this.#responseEnded = true;
@@ -236,6 +248,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
     this.#state = "busy";
     this.#responseEnded = false;
     this.#hasAnswered = false;
+    this.#hasTrailers = false;
     this.#requestEnded = exchange.requestBody === "none";
     this.#writer!.text(exchange.requestHead());
     this.#decoder.expect(this, exchange.isHeadRequest);

@@ -4,6 +4,7 @@
 import { encodeRequestHead } from "../http/http1/encode.ts";
 import { FIELD } from "../http/field-names.ts";
 import type { RequestHead } from "../http/message.ts";
+import { acceptsTrailers } from "../http/trailers.ts";
 import type { CarriedExchange } from "./connection.ts";
 import type { Pool } from "./pools.ts";
 
@@ -55,8 +56,13 @@ export function machineHead(head: RequestHead, client: ClientFacts, ready: strin
     `via: ${joined(head, FIELD.via)}${head.version === 11 ? "1.1" : "1.0"} kittiwake\r\n`;
   const port = fields.find(FIELD.xForwardedPort);
   added += port === -1 ? `x-forwarded-port: ${client.port}\r\n` : `x-forwarded-port: ${fields.value(port)}\r\n`;
-  if (head.upgrade !== "") added += `connection: upgrade\r\nupgrade: ${fields.value(fields.find(FIELD.upgrade))}\r\n`;
-  else if (!keepsAlive) added += "connection: close\r\n";
+  // What comes back may have trailers only if the client wants them, since it is for it that the edge takes them (RFC 9110 section 10.1.4).
+  const wantsTrailers = fields.find(FIELD.te) !== -1 && head.version >= 11 && acceptsTrailers(fields);
+  if (wantsTrailers) added += "te: trailers\r\n";
+  if (head.upgrade !== "")
+    added += `connection: upgrade${wantsTrailers ? ", te" : ""}\r\nupgrade: ${fields.value(fields.find(FIELD.upgrade))}\r\n`;
+  else if (!keepsAlive) added += wantsTrailers ? "connection: close, te\r\n" : "connection: close\r\n";
+  else if (wantsTrailers) added += "connection: te\r\n";
   return encodeRequestHead(head, added);
 }
 

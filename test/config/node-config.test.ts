@@ -31,7 +31,16 @@ test("a node with nothing but a region gets every default, with absolute paths",
       upstreamIdleMs: 4_000,
       drainMs: 30_000,
     },
-    limits: { headBytes: 32_768, targetBytes: 16_384, headers: 100, waitingPerApp: 10_000, attempts: 40 },
+    limits: {
+      headBytes: 32_768,
+      targetBytes: 16_384,
+      headers: 100,
+      trailerBytes: 8192,
+      trailers: 32,
+      chunkExtensionBytes: 4096,
+      waitingPerApp: 10_000,
+      attempts: 40,
+    },
   } satisfies Omit<NodeConfig, "file" | "dataDir">);
 });
 

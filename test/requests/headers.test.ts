@@ -112,7 +112,7 @@ test("hop-by-hop fields stay behind, and those that Connection names", async () 
     "Keep-Alive: timeout=hidden",
     "Proxy-Connection: hidden",
     "Proxy-Authorization: hidden",
-    "TE: trailers, hidden",
+    "TE: hidden, hidden;q=0.5",
     "Trailer: hidden",
     "Upgrade: hidden",
     "HTTP2-Settings: hidden",

@@ -11,13 +11,23 @@ export class Message {
   readonly framing: "none" | "length" | "chunked" | "close";
   /** The bytes of the whole message. */
   readonly raw: string;
+  /** The lines behind the last chunk, as they came. */
+  readonly trailers: readonly string[];
 
-  constructor(startLine: string, fields: Message["fields"], body: string, framing: Message["framing"], raw: string) {
+  constructor(
+    startLine: string,
+    fields: Message["fields"],
+    body: string,
+    framing: Message["framing"],
+    raw: string,
+    trailers: readonly string[] = [],
+  ) {
     this.startLine = startLine;
     this.fields = fields;
     this.body = body;
     this.framing = framing;
     this.raw = raw;
+    this.trailers = trailers;
   }
 
   /** Of a response. */
@@ -64,15 +74,15 @@ export function readMessage(text: string, options: ReadOptions): Message | null 
     return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()] as const;
   });
   const bodyStart = headEnd + 4;
-  const made = (body: string, framing: Message["framing"], end: number): Message =>
-    new Message(startLine!, fields, body, framing, text.slice(0, end));
+  const made = (body: string, framing: Message["framing"], end: number, trailers?: readonly string[]): Message =>
+    new Message(startLine!, fields, body, framing, text.slice(0, end), trailers);
 
   const status = options.type === "response" ? Number(startLine!.split(" ")[1]) : 0;
   const isBodyless = options.toHead === true || (status >= 100 && status < 200) || status === 204 || status === 304;
   if (isBodyless) return made("", "none", bodyStart);
   if (fields.some(([name]) => name === "transfer-encoding")) {
     const chunked = readChunks(text, bodyStart);
-    return chunked === null ? null : made(chunked.body, "chunked", chunked.end);
+    return chunked === null ? null : made(chunked.body, "chunked", chunked.end, chunked.trailers);
   }
   const length = fields.find(([name]) => name === "content-length")?.[1];
   if (length !== undefined) {
@@ -83,15 +93,26 @@ export function readMessage(text: string, options: ReadOptions): Message | null 
   return options.hasEnded === true ? made(text.slice(bodyStart), "close", text.length) : null;
 }
 
-function readChunks(text: string, start: number): { readonly body: string; readonly end: number } | null {
+interface Chunked {
+  readonly body: string;
+  readonly trailers: readonly string[];
+  readonly end: number;
+}
+
+function readChunks(text: string, start: number): Chunked | null {
   const parts: string[] = [];
   for (let position = start; ;) {
     const lineEnd = text.indexOf("\r\n", position);
     if (lineEnd === -1) return null;
     const size = Number.parseInt(text.slice(position, lineEnd), 16);
+    if (size === 0) {
+      // Right behind the line of the last chunk, or behind the last trailer.
+      const end = text.indexOf("\r\n\r\n", lineEnd);
+      const trailers = text.slice(lineEnd + 2, end).split("\r\n");
+      return end === -1 ? null : { body: parts.join(""), trailers: end === lineEnd ? [] : trailers, end: end + 4 };
+    }
     const next = lineEnd + 2 + size + 2;
     if (text.length < next) return null;
-    if (size === 0) return { body: parts.join(""), end: next };
     parts.push(text.slice(lineEnd + 2, lineEnd + 2 + size));
     position = next;
   }

@@ -4,6 +4,16 @@
 import { CHARACTERS, HEX, TOKEN, VALUE } from "../characters.ts";
 import type { BodyKind, MessageSink } from "../message.ts";
 import { ProxyError, type ErrorCode } from "../../core/errors.ts";
+import { TrailerSection } from "./trailer-section.ts";
+
+/** What a chunked body may have besides its data. */
+export interface BodyLimits {
+  /** All trailer lines of one body together. */
+  readonly trailerBytes: number;
+  readonly trailers: number;
+  /** Bytes of chunk extensions in one body. They mean nothing to anyone, so a stream of them is an attack. */
+  readonly chunkExtensionBytes: number;
+}
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -15,9 +25,6 @@ const BACKSLASH = 0x5c;
 
 /** More digits than any real chunk has; refusing them also refuses padding with zeros. */
 const MAX_SIZE_DIGITS = 12;
-/** Bytes of chunk extensions in one body. They mean nothing to anyone, so a stream of them is an attack. */
-const MAX_EXTENSION_BYTES = 4096;
-const MAX_TRAILER_BYTES = 8192;
 
 const DATA = 0;
 const UNTIL_CLOSE = 1;
@@ -40,17 +47,24 @@ const END_LF = 17;
 const DONE = 18;
 
 export class BodyDecoder {
+  readonly #limits: BodyLimits;
   readonly #code: ErrorCode;
+  /** For more trailers than allowed. */
+  readonly #tooLargeCode: ErrorCode;
   #state = DONE;
   /** Bytes left of the body or of the current chunk. */
   #left = 0;
   #digits = 0;
   #extensionBytes = 0;
-  #trailerBytes = 0;
   #chunked = false;
+  #trailers: TrailerSection | null = null;
+  #hasTrailers = false;
+  #connectionNames: readonly string[] | null = null;
 
-  constructor(code: ErrorCode) {
+  constructor(limits: BodyLimits, code: ErrorCode, tooLargeCode: ErrorCode) {
+    this.#limits = limits;
     this.#code = code;
+    this.#tooLargeCode = tooLargeCode;
   }
 
   get isDone(): boolean {
@@ -62,12 +76,17 @@ export class BodyDecoder {
     return this.#state === DONE || this.#state === UNTIL_CLOSE;
   }
 
-  begin(kind: BodyKind, contentLength: number): void {
+  /** @param connectionNames in lower case: fields that are not passed on, as trailers neither */
+  begin(kind: BodyKind, contentLength: number, connectionNames: readonly string[] | null): void {
     this.#chunked = kind === "chunked";
     this.#left = contentLength;
     this.#digits = 0;
     this.#extensionBytes = 0;
-    this.#trailerBytes = 0;
+    this.#connectionNames = connectionNames;
+    if (this.#hasTrailers) {
+      this.#trailers!.clear();
+      this.#hasTrailers = false;
+    }
     if (kind === "chunked") {
       this.#left = 0;
       this.#state = SIZE;
@@ -82,9 +101,9 @@ export class BodyDecoder {
 
   /**
    * Decodes `buffer[position, end)` up to the end of the body or of one call of `onData`, after which the caller may want to stop, and
-   * returns the position behind what it took. `onEnd` is left to the caller.
+   * returns the position behind what it took. Trailers follow the last data; `onEnd` is left to the caller.
    */
-  decode(buffer: Buffer, position: number, end: number, sink: Pick<MessageSink<never>, "onData">): number {
+  decode(buffer: Buffer, position: number, end: number, sink: Pick<MessageSink<never>, "onData" | "onTrailers">): number {
     while (position < end && this.#state !== DONE) {
       if (this.#state === DATA) {
         const taken = Math.min(this.#left, end - position);
@@ -100,6 +119,7 @@ export class BodyDecoder {
       this.#framing(buffer[position]!);
       position++;
     }
+    if (this.#hasTrailers && this.#state === DONE) this.#deliverTrailers(sink);
     return position;
   }
 
@@ -138,7 +158,7 @@ export class BodyDecoder {
 
   /** Chunk extensions are checked and dropped (RFC 9112 section 7.1.1); "bad" white space in them is refused. */
   #extension(byte: number): void {
-    if (byte !== CR && ++this.#extensionBytes > MAX_EXTENSION_BYTES) throw this.#error("chunk extensions are too long");
+    if (byte !== CR && ++this.#extensionBytes > this.#limits.chunkExtensionBytes) throw this.#error("chunk extensions are too long");
     const isToken = (CHARACTERS[byte]! & TOKEN) !== 0;
     switch (this.#state) {
       case EXTENSION_START:
@@ -177,14 +197,24 @@ export class BodyDecoder {
     else throw this.#error("a chunk extension is malformed");
   }
 
-  /** Trailers are checked and dropped. */
+  /** Every byte is checked as it comes, so that what is malformed does not wait for its end. */
   #trailer(byte: number): void {
-    if (++this.#trailerBytes > MAX_TRAILER_BYTES) throw this.#error("the trailers are too long");
+    if (this.#state === END_LF) {
+      this.#expect(byte, LF);
+      this.#state = DONE;
+      return;
+    }
+    if (this.#state === TRAILER_START && byte === CR) {
+      this.#state = END_LF;
+      return;
+    }
+    this.#trailers ??= new TrailerSection(this.#limits.trailerBytes, this.#limits.trailers);
+    this.#hasTrailers = true;
+    if (!this.#trailers.add(byte)) throw new ProxyError(this.#tooLargeCode, "the trailers are too large");
     switch (this.#state) {
       case TRAILER_START:
-        if (byte === CR) this.#state = END_LF;
-        else if ((CHARACTERS[byte]! & TOKEN) !== 0) this.#state = TRAILER_NAME;
-        else throw this.#error("a trailer is malformed");
+        if ((CHARACTERS[byte]! & TOKEN) === 0) throw this.#error("a trailer is malformed");
+        this.#state = TRAILER_NAME;
         return;
       case TRAILER_NAME:
         if (byte === COLON) this.#state = TRAILER_VALUE;
@@ -194,14 +224,16 @@ export class BodyDecoder {
         if (byte === CR) this.#state = TRAILER_LF;
         else if ((CHARACTERS[byte]! & VALUE) === 0) throw this.#error("a trailer is malformed");
         return;
-      case TRAILER_LF:
-        this.#expect(byte, LF);
-        this.#state = TRAILER_START;
-        return;
       default:
         this.#expect(byte, LF);
-        this.#state = DONE;
+        this.#state = TRAILER_START;
     }
+  }
+
+  #deliverTrailers(sink: Pick<MessageSink<never>, "onTrailers">): void {
+    this.#hasTrailers = false;
+    const trailers = this.#trailers!;
+    if (trailers.read(this.#connectionNames, this.#tooLargeCode) > 0) sink.onTrailers(trailers);
   }
 
   #expect(byte: number, wanted: number): void {

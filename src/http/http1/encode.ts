@@ -3,6 +3,7 @@
 
 import { FIELD, FIELD_COUNT } from "../field-names.ts";
 import type { BodyKind, Fields, RequestHead, ResponseHead } from "../message.ts";
+import { announcedTrailers } from "../trailers.ts";
 
 /** Fields of a request that are not copied: hop-by-hop, framing, and those that the edge writes itself. */
 const REQUEST_DROPS = flags([
@@ -59,7 +60,7 @@ const RESPONSE_DROPS = flags([
 export function encodeRequestHead(head: RequestHead, added: string): string {
   let text = `${head.method} ${head.target} HTTP/1.1\r\nhost: ${head.authority}\r\n`;
   text += keptLines(head.fields, REQUEST_DROPS, head.connectionNames);
-  if (head.body === "chunked") text += "transfer-encoding: chunked\r\n";
+  if (head.body === "chunked") text += `transfer-encoding: chunked\r\n${announcementLine(head.fields)}`;
   else if (head.body === "length" || head.fields.find(FIELD.contentLength) !== -1) text += `content-length: ${head.contentLength}\r\n`;
   return `${text + added}\r\n`;
 }
@@ -75,12 +76,28 @@ export function framingLine(body: BodyKind, contentLength: number): string {
   return `content-length: ${contentLength}\r\n`;
 }
 
+/** The line that announces trailers, for a chunked body; empty for none. */
+export function announcementLine(fields: Fields): string {
+  if (fields.find(FIELD.trailer) === -1) return "";
+  const names = announcedTrailers(fields);
+  return names === null ? "" : `trailer: ${names}\r\n`;
+}
+
 export function chunkStart(bytes: number): string {
   return `${bytes.toString(16)}\r\n`;
 }
 
 export const CHUNK_END = "\r\n";
 export const LAST_CHUNK = "0\r\n\r\n";
+
+/** The last chunk and the trailers behind it; `TRAILERS_END` completes the body. */
+export function lastChunkWithTrailers(fields: Fields): string {
+  let text = "0\r\n";
+  for (let i = 0; i < fields.count; i++) text += fields.line(i);
+  return text;
+}
+
+export const TRAILERS_END = "\r\n";
 
 function keptLines(fields: Fields, drops: Uint8Array, connectionNames: readonly string[] | null): string {
   let text = "";

@@ -6,12 +6,12 @@ import { CHARACTERS, DIGIT, TARGET, TOKEN } from "../characters.ts";
 import { FIELD } from "../field-names.ts";
 import type { BodyKind, MessageSink, RequestHead } from "../message.ts";
 import { ProxyError } from "../../core/errors.ts";
-import { BodyDecoder } from "./body-decoder.ts";
+import { BodyDecoder, type BodyLimits } from "./body-decoder.ts";
 import { Http1Fields } from "./fields.ts";
 import { CLOSE, ConnectionOptions, KEEP_ALIVE, UPGRADE, contentLength, isChunked } from "./framing.ts";
 import { HeadBuffer } from "./head-buffer.ts";
 
-export interface RequestLimits {
+export interface RequestLimits extends BodyLimits {
   /** Request line and header fields together. */
   readonly headBytes: number;
   readonly targetBytes: number;
@@ -57,7 +57,7 @@ export class RequestDecoder {
   readonly #headBuffer: HeadBuffer;
   readonly #head: Http1RequestHead;
   readonly #connection = new ConnectionOptions("bad_header");
-  readonly #body = new BodyDecoder("bad_framing");
+  readonly #body: BodyDecoder;
   #inBody = false;
   #complete = false;
   #emptyLine: EmptyLine = NO_EMPTY_LINE;
@@ -71,6 +71,7 @@ export class RequestDecoder {
     this.#sink = sink;
     this.#headBuffer = new HeadBuffer(limits.headBytes);
     this.#head = new Http1RequestHead(limits.headers);
+    this.#body = new BodyDecoder(limits, "bad_framing", "head_too_large");
   }
 
   /** No byte of the next request has come; an empty line before it is none of it. */
@@ -111,7 +112,7 @@ export class RequestDecoder {
     this.#emptyLine = NO_EMPTY_LINE;
     const head = this.#head;
     this.#inBody = head.body !== "none";
-    if (this.#inBody) this.#body.begin(head.body, head.contentLength);
+    if (this.#inBody) this.#body.begin(head.body, head.contentLength, head.connectionNames);
     // Before the sink hears of it: a request that is answered at once has `next` called from within `onHead`.
     else this.#complete = true;
     this.#sink.onHead(head);

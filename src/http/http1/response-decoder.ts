@@ -5,12 +5,12 @@ import { CHARACTERS, DIGIT, VALUE } from "../characters.ts";
 import { FIELD } from "../field-names.ts";
 import type { BodyKind, ResponseHead, ResponseSink } from "../message.ts";
 import { ProxyError } from "../../core/errors.ts";
-import { BodyDecoder } from "./body-decoder.ts";
+import { BodyDecoder, type BodyLimits } from "./body-decoder.ts";
 import { Http1Fields } from "./fields.ts";
 import { CLOSE, ConnectionOptions, KEEP_ALIVE, UPGRADE, contentLength, isChunked } from "./framing.ts";
 import { HeadBuffer } from "./head-buffer.ts";
 
-export interface ResponseLimits {
+export interface ResponseLimits extends BodyLimits {
   readonly headBytes: number;
   readonly headers: number;
 }
@@ -45,7 +45,7 @@ export class ResponseDecoder {
   readonly #headBuffer: HeadBuffer;
   readonly #head: Http1ResponseHead;
   readonly #connection = new ConnectionOptions("bad_response");
-  readonly #body = new BodyDecoder("bad_response");
+  readonly #body: BodyDecoder;
   #sink: ResponseSink | null = null;
   #isHead = false;
   #inBody = false;
@@ -54,6 +54,7 @@ export class ResponseDecoder {
   constructor(limits: ResponseLimits) {
     this.#headBuffer = new HeadBuffer(limits.headBytes);
     this.#head = new Http1ResponseHead(limits.headers);
+    this.#body = new BodyDecoder(limits, "bad_response", "bad_response");
   }
 
   /** A request was sent on this connection: its response goes to `sink`. */
@@ -104,7 +105,7 @@ export class ResponseDecoder {
       return next;
     }
     this.#inBody = head.body !== "none";
-    if (this.#inBody) this.#body.begin(head.body, head.contentLength);
+    if (this.#inBody) this.#body.begin(head.body, head.contentLength, head.connectionNames);
     this.#sink!.onHead(head);
     if (!this.#inBody) this.#end();
     return next;

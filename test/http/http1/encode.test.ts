@@ -7,7 +7,18 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { RequestDecoder, type Http1RequestHead } from "../../../src/http/http1/request-decoder.ts";
 import { ResponseDecoder, type Http1ResponseHead } from "../../../src/http/http1/response-decoder.ts";
-import { CHUNK_END, LAST_CHUNK, chunkStart, encodeRequestHead, encodeResponseHead, framingLine } from "../../../src/http/http1/encode.ts";
+import {
+  CHUNK_END,
+  LAST_CHUNK,
+  TRAILERS_END,
+  announcementLine,
+  chunkStart,
+  encodeRequestHead,
+  encodeResponseHead,
+  framingLine,
+  lastChunkWithTrailers,
+} from "../../../src/http/http1/encode.ts";
+import type { Fields } from "../../../src/http/message.ts";
 import { ProxyError } from "../../../src/core/errors.ts";
 import { fuzzParameters } from "../seed.ts";
 import { requestBytes, responseBytes } from "./message-grammar.ts";
@@ -22,17 +33,22 @@ function requestsThrough(bytes: Buffer, added = ""): string[] {
   const sent: string[] = [];
   let out = "";
   let isChunked = false;
+  let end = "";
   const decoder = new RequestDecoder(LIMITS, {
     onHead(head: Http1RequestHead) {
       isChunked = head.body === "chunked";
+      end = isChunked ? LAST_CHUNK : "";
       out = encodeRequestHead(head, added);
     },
     onData(buffer, start, end) {
       const data = buffer.toString("latin1", start, end);
       out += isChunked ? chunkStart(end - start) + data + CHUNK_END : data;
     },
+    onTrailers(fields) {
+      end = lastChunkWithTrailers(fields) + TRAILERS_END;
+    },
     onEnd() {
-      sent.push(isChunked ? out + LAST_CHUNK : out);
+      sent.push(out + end);
       decoder.next();
     },
   });
@@ -48,19 +64,23 @@ function requestsThrough(bytes: Buffer, added = ""): string[] {
 function responseThrough(bytes: Buffer, added = ""): string {
   let out = "";
   let isChunked = false;
+  let end = "";
   const decoder = new ResponseDecoder(LIMITS);
   const sink = {
     onInterim: (head: Http1ResponseHead) => void (out += encodeResponseHead(head, "")),
     onHead(head: Http1ResponseHead) {
       isChunked = head.body === "chunked" || head.body === "until_close";
+      end = isChunked ? LAST_CHUNK : "";
       const isBodyless = head.status === 204 || head.status === 304;
-      out += encodeResponseHead(head, added + (isBodyless ? "" : framingLine(head.body, head.contentLength)));
+      const framing = isBodyless ? "" : framingLine(head.body, head.contentLength);
+      out += encodeResponseHead(head, added + framing + (isChunked ? announcementLine(head.fields) : ""));
     },
     onData(buffer: Buffer, start: number, end: number) {
       const data = buffer.toString("latin1", start, end);
       out += isChunked ? chunkStart(end - start) + data + CHUNK_END : data;
     },
-    onEnd: () => void (out += isChunked ? LAST_CHUNK : ""),
+    onTrailers: (fields: Fields) => void (end = lastChunkWithTrailers(fields) + TRAILERS_END),
+    onEnd: () => void (out += end),
   };
   decoder.expect(sink as never, false);
   decoder.decode(bytes, 0, bytes.length);
@@ -122,9 +142,25 @@ test("a length of nothing stays, and where there was none, none is added", () =>
   assert.equal(through(`${begin}\r\n`), `${begin}\r\n`);
 });
 
-test("chunks leave without extensions and trailers", () => {
+test("chunks leave without extensions, and with the trailers that may follow them", () => {
   const begin = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
-  assert.equal(through(`${begin}00a;b=c\r\n0123456789\r\n0;d\r\nTrailer-A: b\r\n\r\n`), `${begin}a\r\n0123456789\r\n0\r\n\r\n`);
+  assert.equal(
+    through(`${begin}00a;b=c\r\n0123456789\r\n0;d\r\nTrailer-A:b\r\nHost: c\r\nE: f\r\n\r\n`),
+    `${begin}a\r\n0123456789\r\n0\r\nTrailer-A: b\r\nE: f\r\n\r\n`,
+  );
+});
+
+test("trailers are announced as they were, without those that are dropped, and only where there can be any", () => {
+  const fields = "Trailer: X-Sum, host\r\ntrailer:,Server-Timing ,content-length\r\n";
+  assert.equal(
+    through(`POST / HTTP/1.1\r\nHost: a\r\n${fields}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`),
+    "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: X-Sum, Server-Timing\r\n\r\n0\r\n\r\n",
+  );
+  assert.equal(through(`POST / HTTP/1.1\r\nHost: a\r\n${fields}\r\n`), "POST / HTTP/1.1\r\nhost: a\r\n\r\n");
+  assert.equal(
+    responseThrough(latin1(`HTTP/1.1 200 OK\r\n${fields}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx-SUM: 1\r\nAge: 1\r\n\r\n`)),
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: X-Sum, Server-Timing\r\n\r\n1\r\nx\r\n0\r\nx-SUM: 1\r\n\r\n",
+  );
 });
 
 test("added lines come last in the head", () => {
@@ -189,6 +225,7 @@ test("whatever response is accepted leaves as the same response, for us and for 
       assert.equal(again.error, null);
       assert.equal(again.leftover, "");
       assert.deepEqual([again.final?.status, again.final?.data, again.final?.isComplete], [final.status, final.data, true]);
+      if (final.status !== 204 && final.status !== 304) assert.deepEqual(again.final?.trailers, final.trailers);
       const theirs = (await oracle.readResponse(out, "GET")).final;
       assert.deepEqual([theirs?.status, theirs?.data, theirs?.isComplete, theirs?.keepAlive], [final.status, final.data, true, true]);
     }),
@@ -197,11 +234,13 @@ test("whatever response is accepted leaves as the same response, for us and for 
 });
 
 /** What an origin acts on: all but the fields that are written anew or left behind. */
-function essence({ method, target, host, body, data, fields, connectionNames }: ReadRequest): Partial<ReadRequest> {
+function essence({ method, target, host, body, data, trailers, fields, connectionNames }: ReadRequest): Partial<ReadRequest> {
   const kept = fields.filter(([name]) => !REWRITTEN.includes(name) && !(connectionNames ?? []).includes(name));
-  return { method, target, host, body, data, fields: kept };
+  return { method, target, host, body, data, trailers, fields: kept };
 }
 
+/** An announcement of trailers is one only beside chunks. */
 function hopByHop({ fields }: ReadRequest): FieldList {
-  return fields.filter(([name]) => HOP_BY_HOP.includes(name));
+  const isChunked = fields.some(([name]) => name === "transfer-encoding");
+  return fields.filter(([name]) => HOP_BY_HOP.includes(name) && !(isChunked && name === "trailer"));
 }

@@ -11,6 +11,7 @@ export interface NodeRequest {
   readonly fields: FieldList;
   readonly keepAlive: boolean;
   data: string;
+  trailers: FieldList;
   isComplete: boolean;
 }
 
@@ -20,6 +21,7 @@ export interface NodeResponse {
   readonly fields: FieldList;
   keepAlive: boolean;
   data: string;
+  trailers: FieldList;
   isComplete: boolean;
 }
 
@@ -113,6 +115,7 @@ export class NodeOracle {
         fields: listFields(rawHeaders),
         keepAlive: keepAlive(),
         data: "",
+        trailers: [],
         isComplete: false,
       });
     };
@@ -143,6 +146,7 @@ export class NodeOracle {
       fields: listFields(rawHeaders),
       keepAlive: response.shouldKeepAlive,
       data: "",
+      trailers: [],
       isComplete: false,
     };
     this.#requests.push(read);
@@ -151,9 +155,12 @@ export class NodeOracle {
   }
 }
 
-function collect(message: IncomingMessage, into: { data: string; isComplete: boolean }): void {
+function collect(message: IncomingMessage, into: { data: string; trailers: FieldList; isComplete: boolean }): void {
   message.on("data", (piece: Buffer) => void (into.data += piece.toString("latin1")));
-  message.on("end", () => (into.isComplete = message.complete));
+  message.on("end", () => {
+    into.isComplete = message.complete;
+    into.trailers = listFields(message.rawTrailers);
+  });
   message.on("error", () => undefined);
 }
 

@@ -6,7 +6,14 @@ import { ResponseDecoder, type Http1ResponseHead, type ResponseLimits } from "..
 import type { BodyKind, Fields } from "../../../src/http/message.ts";
 import { ProxyError } from "../../../src/core/errors.ts";
 
-export const LIMITS: RequestLimits = { headBytes: 4096, targetBytes: 1024, headers: 64 };
+export const LIMITS: RequestLimits = {
+  headBytes: 4096,
+  targetBytes: 1024,
+  headers: 64,
+  trailerBytes: 8192,
+  trailers: 32,
+  chunkExtensionBytes: 4096,
+};
 
 export type FieldList = (readonly [name: string, value: string])[];
 
@@ -24,6 +31,7 @@ export interface ReadRequest {
   readonly keepAlive: boolean;
   readonly fields: FieldList;
   data: string;
+  trailers: FieldList;
   isComplete: boolean;
 }
 
@@ -39,6 +47,7 @@ export interface ReadResponse {
   readonly keepAlive: boolean;
   readonly fields: FieldList;
   data: string;
+  trailers: FieldList;
   isComplete: boolean;
 }
 
@@ -76,6 +85,9 @@ export function readRequests(pieces: readonly Buffer[], limits: RequestLimits = 
     onData(buffer, start, end) {
       last!.data += text(buffer, start, end);
     },
+    onTrailers(fields) {
+      last!.trailers = listFields(fields);
+    },
     onEnd() {
       last!.isComplete = true;
     },
@@ -106,6 +118,7 @@ export function readResponse(pieces: readonly Buffer[], options: ReadResponseOpt
     onInterim: (head: Http1ResponseHead) => void result.interim.push(readResponseHead(head)),
     onHead: (head: Http1ResponseHead) => void (result.final = readResponseHead(head)),
     onData: (buffer: Buffer, start: number, end: number) => void (result.final!.data += text(buffer, start, end)),
+    onTrailers: (fields: Fields) => void (result.final!.trailers = listFields(fields)),
     onEnd: () => void (result.final!.isComplete = true),
   };
   decoder.expect(sink as never, options.isHead ?? false);
@@ -153,14 +166,14 @@ function readRequest(head: Http1RequestHead): ReadRequest {
   const { method, target, authority, host, version, body, contentLength, upgrade, expectsContinue, connectionNames, keepAlive } = head;
   const fields = listFields(head.fields);
   const facts = { method, target, authority, host, version, body, contentLength, upgrade, expectsContinue, connectionNames, keepAlive };
-  return { ...facts, fields, data: "", isComplete: false };
+  return { ...facts, fields, data: "", trailers: [], isComplete: false };
 }
 
 function readResponseHead(head: Http1ResponseHead): ReadResponse {
   const { status, reason, version, body, contentLength, hasContentLength, upgrade, connectionNames, keepAlive } = head;
   const fields = listFields(head.fields);
   const facts = { status, reason, version, body, contentLength, hasContentLength, upgrade, connectionNames, keepAlive };
-  return { ...facts, fields, data: "", isComplete: false };
+  return { ...facts, fields, data: "", trailers: [], isComplete: false };
 }
 
 function listFields(fields: Fields): FieldList {

@@ -64,14 +64,35 @@ const bodies: AcceptedCase[] = [
   },
   { title: "an extension's quoted value may be empty", bytes: chunked('1;a=""\r\nx\r\n0\r\n\r\n'), requests: [{ data: "x" }] },
   {
-    title: "trailers are dropped (RFC 9110 6.5.1)",
+    title: "trailers are read like the fields of a head (RFC 9112 7.1.2)",
     bytes: chunked("1\r\nx\r\n0\r\nA: b\r\nC:\r\nD:\t e \xff\r\n\r\n"),
-    requests: [{ data: "x" }],
+    requests: [
+      {
+        data: "x",
+        trailers: [
+          ["a", "b"],
+          ["c", ""],
+          ["d", "e \xff"],
+        ],
+      },
+    ],
+  },
+  {
+    title: "trailers that frame, route, authorise or describe are dropped (RFC 9110 6.5.1)",
+    bytes: chunked(
+      "0\r\nHost: x\r\nAuthorization: x\r\ncontent-TYPE: x\r\nFly-Client-IP: x\r\nX-Forwarded-For: x\r\nIf-Match: x\r\nTE: x\r\nTransfer-Encoding: x\r\nContent-Digest: x\r\n\r\n",
+    ),
+    requests: [{ trailers: [["content-digest", "x"]] }],
+  },
+  {
+    title: "trailers that Connection names are dropped (RFC 9110 7.6.1)",
+    bytes: `POST / HTTP/1.1\r\nHost: example.com\r\nConnection: X-A\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx-a: 1\r\nx-b: 2\r\n\r\n`,
+    requests: [{ trailers: [["x-b", "2"]] }],
   },
   {
     title: "a trailer named Content-Length frames nothing",
     bytes: `${chunked("0\r\nContent-Length: 5\r\n\r\n")}${get()}`,
-    requests: [{}, { target: "/", body: "none" }],
+    requests: [{ trailers: [] }, { target: "/", body: "none", trailers: [] }],
   },
 ];
 
@@ -79,7 +100,12 @@ const pipelines: AcceptedCase[] = [
   {
     title: "requests follow each other (RFC 9112 9.3.2)",
     bytes: `${withTarget("/1")}${get("Content-Length: 3")}abc${chunked("1\r\nx\r\n0\r\nT: v\r\n\r\n")}${withTarget("/4")}`,
-    requests: [{ target: "/1" }, { data: "abc" }, { data: "x" }, { target: "/4", body: "none", contentLength: 0, data: "" }],
+    requests: [
+      { target: "/1" },
+      { data: "abc" },
+      { data: "x", trailers: [["t", "v"]] },
+      { target: "/4", body: "none", contentLength: 0, data: "", trailers: [] },
+    ],
   },
   {
     title: "nothing of one request is left in the next",

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { RequestDecoder, type Http1RequestHead } from "../../../src/http/http1/request-decoder.ts";
-import type { MessageSink } from "../../../src/http/message.ts";
+import type { Fields, MessageSink } from "../../../src/http/message.ts";
 import { latin1, LIMITS } from "./readers.ts";
 import { chunked, get, HOST, withTarget } from "./request-cases.ts";
 
@@ -21,6 +21,10 @@ class Diary implements Sink {
 
   onData(buffer: Buffer, start: number, end: number): void {
     this.#note(`data ${buffer.toString("latin1", start, end)}`);
+  }
+
+  onTrailers(fields: Fields): void {
+    this.#note(`trailers ${fields.line(0).trim()}`);
   }
 
   onEnd(): void {
@@ -107,7 +111,7 @@ test("a decoder paused with the last piece of a body still tells its end", () =>
 test("a body reaches the sink without being copied", () => {
   const bytes = latin1(`${get("Content-Length: 3")}abc`);
   let seen: Buffer | null = null;
-  const sink: Sink = { onHead: () => undefined, onData: (buffer) => (seen = buffer), onEnd: () => undefined };
+  const sink: Sink = { onHead: () => undefined, onData: (buffer) => (seen = buffer), onTrailers: () => undefined, onEnd: () => undefined };
   new RequestDecoder(LIMITS, sink).decode(bytes, 0, bytes.length);
   assert.equal(seen, bytes);
 });

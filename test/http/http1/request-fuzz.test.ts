@@ -11,7 +11,7 @@ import { test } from "node:test";
 
 import fc from "fast-check";
 import { fuzzParameters } from "../seed.ts";
-import { hasFramingTrailer, isPersistenceDisputed } from "./disputes.ts";
+import { hasFramingTrailer, isPersistenceDisputed, keptTrailers } from "./disputes.ts";
 import { cutBy, pieceSizes, requestBytes } from "./message-grammar.ts";
 import { NodeOracle, type NodeRequest } from "./node-oracle.ts";
 import { readRequests, type ReadRequest } from "./readers.ts";
@@ -61,6 +61,7 @@ function assertAlike(ours: ReadRequest, theirs: NodeRequest | undefined, isRefus
   if (ours.isComplete) {
     assert.equal(theirs.isComplete, true, "llhttp does not find it complete");
     assert.equal(ours.data, theirs.data);
+    assert.deepEqual(ours.trailers, keptTrailers(theirs.trailers, ours.connectionNames));
   } else {
     // What we refuse in a body llhttp may accept, or refuse at another byte; what both gave out before that is the same.
     if (isRefusedLater) return assert.ok(ours.data.startsWith(theirs.data) || theirs.data.startsWith(ours.data));

@@ -7,7 +7,7 @@ import type { RequestLimits } from "../../../src/http/http1/request-decoder.ts";
 import { latin1, readRequests } from "./readers.ts";
 import { chunked, get, HOST } from "./request-cases.ts";
 
-const LIMITS: RequestLimits = { headBytes: 256, targetBytes: 64, headers: 8 };
+const LIMITS: RequestLimits = { headBytes: 256, targetBytes: 64, headers: 8, trailerBytes: 8192, trailers: 32, chunkExtensionBytes: 4096 };
 
 /** A request whose head has exactly this many bytes, the empty line included. */
 function headOf(bytes: number, begin = "GET / HTTP/1.1\r\n"): string {
@@ -47,9 +47,7 @@ const CASES: readonly (readonly [title: string, text: string, result: string])[]
 
 for (const [title, text, result] of CASES) test(title, () => assert.deepEqual([...resultsOf(text)], [result]));
 
-/** The same limits as in body-decoder.ts. */
-const EXTENSION_BYTES = 4096;
-const TRAILER_BYTES = 8192;
+const { chunkExtensionBytes: EXTENSION_BYTES, trailerBytes: TRAILER_BYTES } = LIMITS;
 
 for (const size of [1, 10_000]) {
   const read = (text: string): string | null => {
@@ -72,9 +70,15 @@ for (const size of [1, 10_000]) {
     assert.equal(read(extensions(EXTENSION_BYTES + 2)), "bad_framing");
   });
 
-  test(`trailers are limited, the last line included, ${how}`, () => {
-    const trailers = (bytes: number): string => chunked(`0\r\nT: ${"t".repeat(bytes - 7)}\r\n\r\n`);
+  test(`trailers are limited, their line ends included, ${how}`, () => {
+    const trailers = (bytes: number): string => chunked(`0\r\nA: b\r\nT: ${"t".repeat(bytes - 11)}\r\n\r\n`);
     assert.equal(read(trailers(TRAILER_BYTES)), "true");
-    assert.equal(read(trailers(TRAILER_BYTES + 1)), "bad_framing");
+    assert.equal(read(trailers(TRAILER_BYTES + 1)), "head_too_large");
+  });
+
+  test(`trailers are counted, also those that are dropped, ${how}`, () => {
+    const trailers = (count: number): string => chunked(`0\r\n${"Date: x\r\n".repeat(count)}\r\n`);
+    assert.equal(read(trailers(LIMITS.trailers)), "true");
+    assert.equal(read(trailers(LIMITS.trailers + 1)), "head_too_large");
   });
 }

@@ -221,7 +221,7 @@ describe("refused with bad_response", () => {
     });
   }
 
-  const limits = { headBytes: 256, headers: 8 };
+  const limits = { headBytes: 256, headers: 8, trailerBytes: 8192, trailers: 32, chunkExtensionBytes: 4096 };
   const sized = (bytes: number): string => ok(`A: ${"a".repeat(bytes - ok("A: ", EMPTY).length)}`, EMPTY);
   const counted = (fields: number): string => ok(...Array.from({ length: fields - 1 }, (_, index) => `N${index}: v`), EMPTY);
   const errorOf = (bytes: string): (string | null)[] =>

@@ -9,7 +9,7 @@ import { test } from "node:test";
 
 import fc from "fast-check";
 import { fuzzParameters } from "../seed.ts";
-import { hasFramingTrailer, isPersistenceDisputed } from "./disputes.ts";
+import { hasFramingTrailer, isPersistenceDisputed, keptTrailers } from "./disputes.ts";
 import { cutBy, pieceSizes, responseBytes } from "./message-grammar.ts";
 import { NodeOracle, type NodeResponses } from "./node-oracle.ts";
 import { readResponse, type ReadResponse, type Responses } from "./readers.ts";
@@ -57,6 +57,7 @@ function assertAlike(ours: Responses, theirs: NodeResponses, isHead: boolean): v
   if (!ours.final.isComplete) return assertTruncated(ours.final, final.data);
   assert.equal(final.isComplete, true, "llhttp does not find it complete");
   assert.equal(ours.final.data, final.data);
+  assert.deepEqual(ours.final.trailers, keptTrailers(final.trailers, ours.final.connectionNames));
   // After a 101 there is no HTTP that could go on.
   if (ours.final.status === 101 || isPersistenceDisputed(ours.final) || (isHead && !ours.final.hasContentLength)) return;
   assert.equal(ours.final.keepAlive, final.keepAlive, "keep-alive");
