@@ -1,7 +1,7 @@
 // Apps and machines as Fly's Machines API shows them (reference sections 9.2, 9.3), as far as a node has the data. What it has and Fly does
 // not is under `kittiwake`. Pure.
 
-import type { App, HttpCheck, Service, ServiceCheck, ServicePort } from "../core/app.ts";
+import type { App, HttpCheck, HttpOptions, Service, ServiceCheck, ServicePort } from "../core/app.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { Health, MachineRecord, MachineState } from "../core/machine.ts";
 
@@ -111,9 +111,14 @@ function serviceObject({ protocol, internalPort, autoStop, autoStart, minMachine
   };
 }
 
-function portObject({ start, end, handlers, forceHttps }: ServicePort): object {
+function portObject({ start, end, handlers, forceHttps, http }: ServicePort): object {
   const range = start === end ? { port: start } : { start_port: start, end_port: end };
-  return { ...range, handlers, force_https: forceHttps };
+  return { ...range, handlers, force_https: forceHttps, ...(http !== null && { http_options: httpOptionsObject(http) }) };
+}
+
+function httpOptionsObject({ responseHeaders, pristine }: HttpOptions): object {
+  const headers = responseHeaders.map(({ name, values }) => [name, values.length === 0 ? false : values]);
+  return { response: { headers: Object.fromEntries(headers), pristine } };
 }
 
 function checkObject(check: ServiceCheck): object {

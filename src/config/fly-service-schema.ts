@@ -35,15 +35,20 @@ const headerName = z
   .string()
   .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/)
   .meta({ kind: "a header name" });
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const headerValue = z
   .union([z.string(), z.number(), z.boolean()])
   .transform((value, context) => {
     const text = String(value);
-    if (/^[\t\x20-\x7e\x80-\xff]*$/.test(text)) return text;
+    if (HEADER_VALUE.test(text)) return text;
     context.addIssue({ code: "custom", message: `expected a header value, got ${formatValue(text)}` });
     return z.NEVER;
   })
   .meta({ kind: "a header value" });
+const headerText = z.string().regex(HEADER_VALUE).meta({ kind: "a header value" });
+const responseHeaderValue = z
+  .union([z.literal(false), headerText, z.array(headerText)])
+  .meta({ kind: "false, a header value or a list of header values" });
 
 export const httpProbe = {
   method: z
@@ -114,16 +119,16 @@ const httpOptions = z
     response: z
       .object({
         headers: z
-          .record(
-            headerName,
-            z.union([z.literal(false), z.string(), z.array(z.string())]).meta({ kind: "false, a string or a list of strings" }),
-          )
+          .record(headerName, responseHeaderValue)
           .default({})
           .meta({ description: "Response headers to set, or with `false` to remove.", kind: "a table of headers" }),
-        pristine: z.boolean().default(false).describe("Leave the response headers of the edge out."),
+        pristine: z
+          .boolean()
+          .default(false)
+          .describe("Leave `Server`, `Via`, `Fly-Request-Id` and `Fly-Cache-Status` of the app's responses as they are."),
       })
       .optional()
-      .meta({ description: "Changes to responses.", pending: true }),
+      .describe("Changes to responses of the app; what the edge answers by itself stays as it is."),
     replay_cache: z.array(replayCache).default([]).meta({ description: "Remembered replays, by session.", pending: true }),
   })
   .optional()

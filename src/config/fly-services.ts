@@ -3,6 +3,7 @@
 import type { Concurrency, Handler, HttpCheck, Service, ServiceCheck, ServicePort, TcpCheck } from "../core/app.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { Findings } from "./findings.ts";
+import { toHttpOptions } from "./fly-http-options.ts";
 import type { FlyDocument } from "./fly-toml.ts";
 import type { KeyPath } from "./problems.ts";
 
@@ -40,7 +41,7 @@ export function toServices(document: FlyDocument, groupNames: readonly string[],
     const name = `${protocol}-${service.internal_port}`;
     const uses = (timesUsed.get(name) ?? 0) + 1;
     timesUsed.set(name, uses);
-    const ports = "protocol" in service ? toPorts(service, path, findings) : webPorts(service);
+    const ports = "protocol" in service ? toPorts(service, path, findings) : webPorts(service, path, findings);
     const checks = toChecks(service, path, checksBefore, findings);
     checksBefore += checks.length;
     return {
@@ -61,10 +62,11 @@ export function toServices(document: FlyDocument, groupNames: readonly string[],
 }
 
 /** [http_service] is sugar for these two; force_https is the business of port 80 alone. */
-function webPorts(service: HttpService): ServicePort[] {
+function webPorts(service: HttpService, path: KeyPath, findings: Findings): ServicePort[] {
+  const http = toHttpOptions(service.http_options, [...path, "http_options"], findings);
   return [
-    { start: 80, end: 80, handlers: ["http"], forceHttps: service.force_https },
-    { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false },
+    { start: 80, end: 80, handlers: ["http"], forceHttps: service.force_https, http },
+    { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http },
   ];
 }
 
@@ -76,7 +78,9 @@ function toPorts(service: TcpService, path: KeyPath, findings: Findings): Servic
 function toPort(port: DocumentPort, service: TcpService, path: KeyPath, findings: Findings): ServicePort {
   const [start, end] = toRange(port, path, findings);
   const handlers = [...new Set<Handler>(port.handlers)].sort();
-  if (findings.hasErrorAt([...path, "handlers"])) return { start, end, handlers, forceHttps: port.force_https };
+  const http = toHttpOptions(port.http_options, [...path, "http_options"], findings);
+  const result: ServicePort = { start, end, handlers, forceHttps: port.force_https, http };
+  if (findings.hasErrorAt([...path, "handlers"])) return result;
   if (port.force_https && !handlers.includes("http")) findings.error([...path, "force_https"], 'expected handlers to have "http"');
   if (service.protocol === "udp") {
     if (handlers.length > 0) findings.error([...path, "handlers"], "expected none, because UDP has no handlers");
@@ -88,7 +92,8 @@ function toPort(port: DocumentPort, service: TcpService, path: KeyPath, findings
   } else if (handlers.length === 1 && handlers[0] === "tls") {
     findings.pending([...path, "handlers"], '"tls" without "http" is ');
   }
-  return { start, end, handlers, forceHttps: port.force_https };
+  if (http !== null && !handlers.includes("http")) findings.warning([...path, "http_options"], 'no effect without the "http" handler');
+  return result;
 }
 
 function toRange(

@@ -88,6 +88,23 @@ export interface ServicePort {
   /** Sorted; empty is raw TCP. */
   readonly handlers: readonly Handler[];
   readonly forceHttps: boolean;
+  /** null where nothing of it is asked for, the usual case. */
+  readonly http: HttpOptions | null;
+}
+
+/** `http_options` of a port; reference section 2.6. */
+export interface HttpOptions {
+  /** Changes to a machine's response, in order. */
+  readonly responseHeaders: readonly ResponseHeader[];
+  /** Leave Server, Via and Fly-Request-Id of a machine's response as they are. */
+  readonly pristine: boolean;
+}
+
+/** What becomes of the fields with a name: one is set for each value, and with no value they are removed. */
+export interface ResponseHeader {
+  /** Lower case. */
+  readonly name: string;
+  readonly values: readonly string[];
 }
 
 /** Reference section 1.7. Durations are already clamped. */

@@ -24,8 +24,11 @@ export interface ClientChannel {
 
   /** Passes on an interim response (1xx). */
   sendInterim(head: ResponseHead): void;
-  /** Begins the response. The channel adds the edge's own fields (`response-fields.ts`) and those that frame the message. */
-  sendHead(head: ResponseHead, own: OwnFacts): void;
+  /**
+   * Begins the response. The channel adds the edge's own fields (`response-fields.ts`), unless `own` is null because the head has what it is to
+   * have of them, and those that frame the message.
+   */
+  sendHead(head: ResponseHead, own: OwnFacts | null): void;
   /** Appends a copy of `buffer[start, end)` to the body. False: stop until `onClientDrain`. */
   sendData(buffer: Buffer, start: number, end: number): boolean;
   /** Comes between the last data and `sendEnd`; a client that cannot be given trailers does without. */

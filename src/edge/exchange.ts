@@ -5,12 +5,14 @@
 //        └───────────────────►│  └────► tunnel ──────┘
 
 import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
+import type { HttpOptions } from "../core/app.ts";
 import { ERRORS, type ErrorCode, type ProxyError } from "../core/errors.ts";
 import type { CarriedExchange, UpstreamConnection } from "../upstream/connection.ts";
 import { machineHead, type RequestFacts } from "../upstream/forward.ts";
 import type { Waiting } from "../wake/gate.ts";
 import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
+import { editResponse } from "./edit-response.ts";
 import { respondWithError, respondWithRedirect } from "./respond.ts";
 
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
@@ -41,6 +43,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
 
   state: State = "routing";
   service: EdgeService | null = null;
+  /** What its port asks for; null for nothing, the usual case. */
+  options: HttpOptions | null = null;
   /** The machine that a place is claimed on. */
   machine: EdgeMachine | null = null;
   /** Machines that failed this request. */
@@ -153,7 +157,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
       return;
     }
     this.state = "responding";
-    this.channel.sendHead(head, this);
+    if (this.options === null) this.channel.sendHead(head, this);
+    else this.channel.sendHead(editResponse(head, this.options, this.id), null);
     if (head.status === 101) this.#openTunnel();
   }
 

@@ -68,6 +68,7 @@ export class RequestHandler implements ExchangeDriver {
     const route = router.route(app, channel.client.port);
     if (route === null) return exchange.refuse("misdirected_request");
     exchange.service = route.service;
+    exchange.options = route.port.http;
     if (route.port.forceHttps && channel.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
     this.#route(exchange);
   }
@@ -169,6 +170,7 @@ export class RequestHandler implements ExchangeDriver {
     const route = app === undefined ? null : this.#options.router.route(app, exchange.channel.client.port);
     if (route === null) return exchange.refuse("no_machine");
     exchange.service = route.service;
+    exchange.options = route.port.http;
     exchange.tried = null;
     this.#route(exchange);
   }

@@ -144,7 +144,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     if (this.#head?.version === 11) this.#writer.text(encodeResponseHead(head, ""));
   }
 
-  sendHead(head: ResponseHead, own: OwnFacts): void {
+  sendHead(head: ResponseHead, own: OwnFacts | null): void {
     const request = this.#head!;
     const isBodyless = request.method === "HEAD" || head.status === 204 || head.status === 304 || head.status === 101;
     this.#chunked = false;
@@ -160,7 +160,8 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
       this.#chunked = head.body === "chunked" || head.body === "until_close";
       if (head.body === "chunked") framing += announcementLine(head.fields);
     } else this.#keepAlive = false;
-    this.#writer.text(encodeResponseHead(head, ownLines(head, own) + framing + (head.status === 101 ? "" : this.#connectionLine())));
+    const lines = own === null ? "" : ownLines(head, own);
+    this.#writer.text(encodeResponseHead(head, lines + framing + (head.status === 101 ? "" : this.#connectionLine())));
   }
 
   sendData(buffer: Buffer, start: number, end: number): boolean {

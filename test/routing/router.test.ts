@@ -12,7 +12,13 @@ interface Service extends Routable {
 
 type App = RoutableApp<Service>;
 
-const port = (start: number, end = start, handlers: Handler[] = ["http"]): ServicePort => ({ start, end, handlers, forceHttps: false });
+const port = (start: number, end = start, handlers: Handler[] = ["http"]): ServicePort => ({
+  start,
+  end,
+  handlers,
+  forceHttps: false,
+  http: null,
+});
 const app = (name: string, hostnames: string[], services: Service[] = []): App => ({ name, hostnames, services });
 
 function routerOf(...apps: App[]): Router<Service, App> {

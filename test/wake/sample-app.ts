@@ -13,8 +13,8 @@ export function sampleService(changes: Partial<Service> = {}): Service {
     minMachinesRunning: 0,
     concurrency: { type: "requests", softLimit: 20, hardLimit: null },
     ports: [
-      { start: 80, end: 80, handlers: ["http"], forceHttps: true },
-      { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false },
+      { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null },
+      { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null },
     ],
     checks: [],
     ...changes,

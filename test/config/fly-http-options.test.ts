@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { linesOf, loadApp, loadFiles } from "./files.ts";
+
+const HEAD = 'app = "a"\n[processes]\napp = "node ."\n';
+
+test("http_options of http_service are those of both its ports", (t) => {
+  const { app, problems } = loadApp(
+    t,
+    `${HEAD}[http_service.http_options.response]\npristine = true\nheaders = { X-One = "1", X-Many = ["1", "2"], Server = false }\n`,
+  );
+  const http = {
+    responseHeaders: [
+      { name: "x-one", values: ["1"] },
+      { name: "x-many", values: ["1", "2"] },
+      { name: "server", values: [] },
+    ],
+    pristine: true,
+  };
+  assert.deepEqual(
+    app.services[0]!.ports.map((port) => port.http),
+    [http, http],
+  );
+  assert.deepEqual(problems, []);
+});
+
+test("http_options that ask for nothing are as if they were not there", (t) => {
+  const { app } = loadApp(t, `${HEAD}[http_service.http_options.response]\npristine = false\n[[services]]\nprotocol = "tcp"\n`);
+  assert.deepEqual(
+    app.services[0]!.ports.map((port) => port.http),
+    [null, null],
+  );
+});
+
+test("each port of a service has its own http_options, and they are for the http handler", (t) => {
+  const { app, problems } = loadApp(
+    t,
+    `${HEAD}[[services]]
+protocol = "tcp"
+[[services.ports]]
+port = 8081
+handlers = ["http"]
+[services.ports.http_options.response]
+pristine = true
+[[services.ports]]
+port = 8082
+handlers = ["http"]
+[[services.ports]]
+port = 8083
+handlers = ["tls"]
+[services.ports.http_options.response]
+pristine = true
+`,
+  );
+  assert.deepEqual(
+    app.services[0]!.ports.map((port) => port.http?.pristine ?? null),
+    [true, null, true],
+  );
+  assert.ok(
+    problems.includes('warning apps/a.toml:17 services[0].ports[2].http_options: no effect without the "http" handler'),
+    `${problems}`,
+  );
+});
+
+test("headers that frame a message, come twice, or could carry more than themselves are refused", (t) => {
+  const config = loadFiles(t, {
+    "kittiwake.toml": 'region = "ams"',
+    "apps/a.toml": `${HEAD}[http_service.http_options.response.headers]
+Content-Length = "0"
+transfer-encoding = false
+X-Twice = "1"
+x-twice = "2"
+X-Split = "a\\r\\nX-Injected: yes"
+X-Wide = ["\u0101"]
+"X Space" = "1"
+X-True = true
+`,
+  });
+  const place = "apps/a.toml";
+  const key = "http_service.http_options.response.headers";
+  assert.deepEqual(linesOf(config), [
+    `error ${place}:5 ${key}.Content-Length: this header is the edge's own business; remove it`,
+    `error ${place}:6 ${key}.transfer-encoding: this header is the edge's own business; remove it`,
+    `error ${place}:8 ${key}.x-twice: the same header as X-Twice; keep one of them`,
+    `error ${place}:9 ${key}.X-Split: expected false, a header value or a list of header values, got "a\\r\\nX-Injected: yes"`,
+    `error ${place}:10 ${key}.X-Wide[0]: expected a header value, got "ā"`,
+    `error ${place}:11 ${key}."X Space": expected a header name as the key`,
+    `error ${place}:12 ${key}.X-True: expected false, a header value or a list of header values, got true`,
+  ]);
+});
