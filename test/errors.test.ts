@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
+import { ADVICE } from "../src/core/advice.ts";
 import { ERRORS } from "../src/core/errors.ts";
 
 interface DocumentedCode {
@@ -15,7 +16,8 @@ interface DocumentedCode {
 }
 
 describe("docs/errors.md", () => {
-  const documented = documentedCodes(readFileSync(new URL("../docs/errors.md", import.meta.url), "utf8"));
+  const markdown = readFileSync(new URL("../docs/errors.md", import.meta.url), "utf8");
+  const documented = documentedCodes(markdown);
 
   test("has a row for every code, in the order of the table, and for no other", () => {
     assert.deepEqual(
@@ -40,6 +42,18 @@ describe("docs/errors.md", () => {
   test("says for every code what to do", () => {
     for (const { code, remedy } of documented) assert.ok(remedy.length > 10, code);
   });
+
+  test("gives the advice for every code as clients get it", () => {
+    assert.deepEqual(documentedAdvice(markdown), Object.entries(ADVICE));
+  });
+});
+
+describe("src/core/advice.ts", () => {
+  test("is for people outside: one sentence, and nothing of machines, nodes and configuration for what an edge answers", () => {
+    for (const [code, advice] of Object.entries(ADVICE)) assert.match(advice, /^[A-Z][^|<>]*\.$/, code);
+    const ofTheEdge = Object.entries(ADVICE).slice(0, Object.keys(ADVICE).indexOf("app_not_found"));
+    for (const [code, advice] of ofTheEdge) assert.doesNotMatch(advice, /machine|node|kittiwake|fly\.toml|port of the machine/i, code);
+  });
 });
 
 describe("src/core/errors.ts", () => {
@@ -59,18 +73,30 @@ describe("src/core/errors.ts", () => {
   });
 });
 
-/** The rows of all tables whose first cell is a code. */
+/** The rows of all tables whose first cell is a code, but for the last table. */
 function documentedCodes(markdown: string): DocumentedCode[] {
-  return markdown
-    .split("\n")
-    .filter((line) => line.startsWith("| `"))
-    .map((line) => {
-      const cells = line
-        .split("|")
-        .slice(1, -1)
-        .map((cell) => cell.trim());
-      assert.equal(cells.length, 6, line);
+  return rowsOf(markdown)
+    .filter((cells) => cells.length > 2)
+    .map((cells) => {
+      assert.equal(cells.length, 6, cells.join());
       const [code = "", status = "", blame = "", retry = "", meaning = "", remedy = ""] = cells;
       return { code: code.replaceAll("`", ""), status, blame, retry, meaning, remedy };
     });
+}
+
+/** The rows of the last table, in its order. */
+function documentedAdvice(markdown: string): [code: string, advice: string][] {
+  const rows = rowsOf(markdown).filter((cells) => cells.length === 2);
+  return rows.map(([code = "", advice = ""]) => [code.replaceAll("`", ""), advice]);
+}
+
+/** The cells of every row that begins with a code. */
+function rowsOf(markdown: string): string[][] {
+  const rows = markdown.split("\n").filter((line) => line.startsWith("| `"));
+  return rows.map((line) =>
+    line
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
 }

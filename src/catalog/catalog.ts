@@ -117,8 +117,8 @@ export class Catalog {
   }
 
   #build(app: App, records: ReadonlyMap<string, MachineRecord>): AppEntry {
-    const { name, hostnames, wakeTimeoutMs } = app;
-    return { name, hostnames, wakeTimeoutMs, services: app.services.map((service) => this.#service(app, service, records)) };
+    const { name, hostnames, wakeTimeoutMs, errorPages } = app;
+    return { name, hostnames, wakeTimeoutMs, errorPages, services: app.services.map((service) => this.#service(app, service, records)) };
   }
 
   #service(app: App, service: Service, records: ReadonlyMap<string, MachineRecord>): ServiceEntry {

@@ -9,6 +9,8 @@ export interface AppEntry {
   readonly services: readonly ServiceEntry[];
   /** How long a request may be held. */
   readonly wakeTimeoutMs: number;
+  /** As in `App`. */
+  readonly errorPages: Readonly<Record<string, string>>;
 }
 
 export interface ServiceEntry {

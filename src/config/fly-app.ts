@@ -4,6 +4,7 @@
 import type { App, DriverName, ProcessGroup } from "../core/app.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { Findings } from "./findings.ts";
+import { readErrorPages } from "./error-pages.ts";
 import { checkMachines } from "./fly-machine-rules.ts";
 import { checkSections } from "./fly-section-rules.ts";
 import { documentServices, toServices } from "./fly-services.ts";
@@ -51,6 +52,7 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     idleTimeoutMs: kittiwake.idle_timeout,
     wakeTimeoutMs: kittiwake.wake_timeout,
     warmDetour: kittiwake.warm_detour,
+    errorPages: readErrorPages(document, findings),
   };
   checkMachines(document, app, findings, context.regions);
   return app;

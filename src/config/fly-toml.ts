@@ -7,7 +7,7 @@ import { z } from "zod";
 import { pendingSections } from "./fly-section-schema.ts";
 import { groupNames, httpService, KILL_SIGNALS, scalarText, service } from "./fly-service-schema.ts";
 import { defineDocument } from "./key-schema.ts";
-import { address, duration, hostnamePattern, name, regionCode } from "./scalars.ts";
+import { address, duration, hostnamePattern, name, path, regionCode } from "./scalars.ts";
 
 /** A DNS label: the app is reachable under it. */
 const appName = z
@@ -49,6 +49,20 @@ const kittiwake = z
       .boolean()
       .default(true)
       .meta({ description: "Serve from a warm machine further off while the near one wakes.", pending: [true] }),
+    error_pages: z
+      .record(
+        z
+          .string()
+          .regex(/^([45](\d\d|xx)|default)$/)
+          .meta({ kind: 'a status such as 503, "4xx", "5xx" or "default"' }),
+        path().meta({ kind: "a path" }),
+      )
+      .default({})
+      .meta({
+        description:
+          "HTML files, relative to this file, that browsers get when the edge itself has to answer with that status; `{{status}}`, `{{code}}` and `{{request_id}}` are filled in.",
+        kind: "a table of paths",
+      }),
     machines: z
       .array(placedMachine)
       .default([])

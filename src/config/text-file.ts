@@ -5,12 +5,15 @@ import { readFileSync, statSync } from "node:fs";
 /** A configuration is written by people; anything larger is the wrong file. */
 const MAX_BYTES = 1_000_000;
 
-/** Reads UTF-8 text of at most a megabyte. Never throws: a reason comes back as `failure`. */
-export function readTextFile(path: string): string | { readonly failure: string } {
+/** Reads UTF-8 text of at most a megabyte, or less. Never throws: a reason comes back as `failure`. */
+export function readTextFile(path: string, maxBytes = MAX_BYTES): string | { readonly failure: string } {
   try {
     const stat = statSync(path);
     if (!stat.isFile()) return { failure: `expected a file, got ${stat.isDirectory() ? "a directory" : "a device or pipe"}` };
-    if (stat.size > MAX_BYTES) return { failure: `expected at most ${MAX_BYTES} bytes, got ${stat.size}; is this a configuration file?` };
+    if (stat.size > maxBytes) {
+      const doubt = maxBytes === MAX_BYTES ? "; is this a configuration file?" : "";
+      return { failure: `expected at most ${maxBytes} bytes, got ${stat.size}${doubt}` };
+    }
     return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
   } catch (error) {
     return { failure: explainReading(error) };

@@ -27,6 +27,8 @@ export interface App {
   readonly idleTimeoutMs: number;
   readonly wakeTimeoutMs: number;
   readonly warmDetour: boolean;
+  /** The app's own pages for errors of the edge: HTML by status ("503"), by class ("5xx"), or for all others ("default"). */
+  readonly errorPages: Readonly<Record<string, string>>;
 }
 
 /** One `[processes]` entry. */

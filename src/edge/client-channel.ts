@@ -35,7 +35,7 @@ export interface ClientChannel {
   sendTrailers(fields: Fields): void;
   sendEnd(): void;
   /** A whole response of the edge's own. The channel adds `date` and what frames the message. */
-  sendOwn(status: number, fields: readonly OwnField[], body: string, mustClose: boolean): void;
+  sendOwn(status: number, fields: readonly OwnField[], body: Buffer, mustClose: boolean): void;
   /** Ends the exchange so that the client cannot take what it got for complete. */
   abort(): void;
 

@@ -4,6 +4,7 @@ import type { AppEntry, MachineEntry, ServiceEntry } from "../catalog/entry.ts";
 import type { AppTraffic, MachineTraffic, Traffic } from "../telemetry/traffic.ts";
 import { rank, type Ranked } from "../routing/rank.ts";
 import type { Pool, Pools } from "../upstream/pools.ts";
+import { ErrorPages } from "./error-pages.ts";
 
 export interface EdgeApp extends Omit<AppEntry, "services"> {
   readonly services: readonly EdgeService[];
@@ -13,6 +14,8 @@ export interface EdgeService extends Omit<ServiceEntry, "machines"> {
   readonly machines: readonly EdgeMachine[];
   readonly ranked: Ranked<EdgeMachine>;
   readonly wakeTimeoutMs: number;
+  /** null: the app has none of its own. */
+  readonly errorPages: ErrorPages | null;
   readonly traffic: AppTraffic;
 }
 
@@ -23,6 +26,7 @@ export interface EdgeMachine extends MachineEntry {
 }
 
 export function edgeApp(entry: AppEntry, pools: Pools, traffic: Traffic): EdgeApp {
+  const errorPages = Object.keys(entry.errorPages).length === 0 ? null : new ErrorPages(entry.errorPages);
   const services = entry.services.map((service): EdgeService => {
     const machines = service.machines.map((machine): EdgeMachine => {
       const isUp = machine.state === "started" && machine.address !== null;
@@ -31,7 +35,8 @@ export function edgeApp(entry: AppEntry, pools: Pools, traffic: Traffic): EdgeAp
       return { ...machine, pool, traffic: counters };
     });
     const ranked = rank(machines, service.autoStart);
-    return { ...service, machines, ranked, wakeTimeoutMs: entry.wakeTimeoutMs, traffic: traffic.app(entry.name) };
+    const { wakeTimeoutMs } = entry;
+    return { ...service, machines, ranked, wakeTimeoutMs, errorPages, traffic: traffic.app(entry.name) };
   });
   return { ...entry, services };
 }

@@ -2,6 +2,7 @@
 // removed. Only ports that ask for something of it come here.
 
 import { EditedHead } from "../http/edited-head.ts";
+import { joinedValue } from "../http/joined-value.ts";
 import type { ResponseHead } from "../http/message.ts";
 import type { HttpOptions } from "../core/app.ts";
 
@@ -9,13 +10,13 @@ import type { HttpOptions } from "../core/app.ts";
 export function editResponse(head: ResponseHead, options: HttpOptions, requestId: string): EditedHead {
   const edited = new EditedHead(head);
   const { fields } = edited;
-  if (fields.joined("date") === null) fields.add("date", new Date().toUTCString());
+  if (joinedValue(fields, "date") === null) fields.add("date", new Date().toUTCString());
   if (options.pristine) {
     fields.keep("server");
     fields.keep("via");
     fields.keep("fly-request-id");
   } else {
-    const via = fields.joined("via");
+    const via = joinedValue(fields, "via");
     for (const name of ["server", "via", "fly-request-id"]) fields.remove(name);
     fields.add("server", "kittiwake");
     fields.add("via", via === null ? "1.1 kittiwake" : `${via}, 1.1 kittiwake`);

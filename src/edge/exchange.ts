@@ -4,6 +4,7 @@
 //     routing ──► waiting ──► sent ──► responding ──► done
 //        └───────────────────►│  └────► tunnel ──────┘
 
+import { joinedValue } from "../http/joined-value.ts";
 import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
 import type { HttpOptions } from "../core/app.ts";
 import { ERRORS, type ErrorCode, type ProxyError } from "../core/errors.ts";
@@ -100,7 +101,12 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.code = code;
     this.status = ERRORS[code].status;
     this.#leave();
-    respondWithError(this.channel, code, this.id, mustClose);
+    const refused = {
+      requestId: this.id,
+      accept: joinedValue(this.head.fields, "accept"),
+      pages: this.service?.errorPages ?? null,
+    };
+    respondWithError(this.channel, code, refused, mustClose);
   }
 
   redirect(location: string): void {

@@ -77,7 +77,7 @@ export class RequestHandler implements ExchangeDriver {
   refuseUnread(channel: ClientChannel, code: ErrorCode): void {
     const { ids, onUnreadable } = this.#options;
     const requestId = ids.next(Date.now());
-    respondWithError(channel, code, requestId, true);
+    respondWithError(channel, code, { requestId, accept: null, pages: null }, true);
     onUnreadable(channel, code, requestId);
   }
 

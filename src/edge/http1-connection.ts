@@ -188,12 +188,13 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     this.#finish();
   }
 
-  sendOwn(status: number, fields: readonly OwnField[], body: string, mustClose: boolean): void {
+  sendOwn(status: number, fields: readonly OwnField[], body: Buffer, mustClose: boolean): void {
     if (mustClose || !this.#requestEnded) this.#keepAlive = false;
     const isHead = this.#head?.method === "HEAD";
     const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-    const own = `date: ${new Date().toUTCString()}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${this.#connectionLine()}`;
-    this.#writer.text(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}${own}\r\n${isHead ? "" : body}`);
+    const own = `date: ${new Date().toUTCString()}\r\ncontent-length: ${body.length}\r\n${this.#connectionLine()}`;
+    this.#writer.text(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}${own}\r\n`);
+    if (!isHead) this.#writer.copy(body, 0, body.length);
     this.#finish();
   }
 

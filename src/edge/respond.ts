@@ -2,6 +2,9 @@
 
 import { ERRORS, type ErrorCode } from "../core/errors.ts";
 import type { ClientChannel, OwnField } from "./client-channel.ts";
+import { errorBody } from "./error-body.ts";
+import type { ErrorPages } from "./error-pages.ts";
+import { errorShape } from "./error-shape.ts";
 import { ownFields } from "./response-fields.ts";
 
 /** Seconds after which a client may try again, for statuses that promise it (RFC 9110 section 10.2.3). */
@@ -15,16 +18,35 @@ const RETRY_AFTER: Partial<Record<ErrorCode, number>> = {
   draining: 1,
 };
 
+/** The next request may fare better, and what was not asked for is not to be guessed from the body. */
+const EVERY_ERROR: readonly OwnField[] = [
+  ["cache-control", "no-store"],
+  ["x-content-type-options", "nosniff"],
+];
+
+/** What a client that is told of a failure is known by. */
+export interface Refused {
+  readonly requestId: string;
+  /** Its Accept field; null where there is none, or where the request could not be read. */
+  readonly accept: string | null;
+  /** Of the app; null where none is known. */
+  readonly pages: ErrorPages | null;
+}
+
+const NOTHING = Buffer.alloc(0);
+
 /** Answers with the failure. `mustClose`: the request's framing can no longer be trusted, or its rest is unread. */
-export function respondWithError(channel: ClientChannel, code: ErrorCode, requestId: string, mustClose: boolean): void {
-  const { status, summary } = ERRORS[code];
+export function respondWithError(channel: ClientChannel, code: ErrorCode, refused: Refused, mustClose: boolean): void {
+  const { status } = ERRORS[code];
+  const { requestId, accept, pages } = refused;
+  const { fields, body } = errorBody(errorShape(accept), code, requestId, pages);
   const retryAfter = RETRY_AFTER[code];
-  const fields: OwnField[] = [["content-type", "text/plain; charset=utf-8"], ["kittiwake-error", code], ...ownFields(requestId)];
-  if (retryAfter !== undefined) fields.push(["retry-after", `${retryAfter}`]);
-  if (status === 405) fields.push(["allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"]);
-  channel.sendOwn(status, fields, `${status} ${code}: ${summary}\nrequest id: ${requestId}\n`, mustClose);
+  const all: OwnField[] = [...fields, ["kittiwake-error", code], ...ownFields(requestId), ...EVERY_ERROR];
+  if (retryAfter !== undefined) all.push(["retry-after", `${retryAfter}`]);
+  if (status === 405) all.push(["allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"]);
+  channel.sendOwn(status, all, Buffer.from(body), mustClose);
 }
 
 export function respondWithRedirect(channel: ClientChannel, location: string, requestId: string): void {
-  channel.sendOwn(301, [["location", location], ...ownFields(requestId)], "", false);
+  channel.sendOwn(301, [["location", location], ...ownFields(requestId)], NOTHING, false);
 }

@@ -32,12 +32,6 @@ export class EditedFields implements Fields {
     return this.#ids.indexOf(id);
   }
 
-  /** The values of all fields with this name, as one list (RFC 9110 section 5.3); null when there is none. */
-  joined(name: string): string | null {
-    const values = this.#values.filter((_, index) => this.#names[index] === name);
-    return values.length === 0 ? null : values.join(", ");
-  }
-
   /** Appends a field that every codec passes on, whatever it does with others of that name: it has no `FIELD` id. */
   add(name: string, value: string): void {
     this.push(FIELD.other, name, value);

@@ -29,6 +29,7 @@ test("an app with nothing but a name and a command gets every default", (t) => {
     idleTimeoutMs: 300_000,
     wakeTimeoutMs: 30_000,
     warmDetour: true,
+    errorPages: {},
   } satisfies Omit<App, "directory">);
 });
 

@@ -46,6 +46,7 @@ export function sampleApp(changes: Partial<App> = {}): App {
     idleTimeoutMs: 300_000,
     wakeTimeoutMs: 10_000,
     warmDetour: true,
+    errorPages: {},
     ...changes,
   };
 }

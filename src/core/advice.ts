@@ -1,0 +1,64 @@
+// What whoever gets an error is told to do about it, one sentence a code. It is for people outside: what an operator can do is in
+// docs/errors.md, and nothing here says how the app is run.
+
+import type { ErrorCode } from "./errors.ts";
+
+const AGAIN = "Try again in a few seconds.";
+const LATER = "Try again later; if it stays so, tell the owner of this site.";
+
+export const ADVICE: Readonly<Record<ErrorCode, string>> = {
+  // What a client sent
+  bad_request: "Correct the request: what could be read in two ways is refused.",
+  bad_request_line: "Send a method, a target without spaces and HTTP/1.1; if you meant HTTPS, use the HTTPS port.",
+  bad_header: "Correct the header fields: no space before the colon, no line breaks and no control bytes.",
+  bad_framing: "Give the length of the body exactly once, by content-length or by chunked framing.",
+  bad_host: "Send exactly one Host header with a valid name.",
+  method_not_allowed: "Use another method.",
+  request_timeout: "Send the request again, without long pauses.",
+  target_too_long: "Use a shorter URL, and send long data in the body.",
+  expectation_failed: "Leave the Expect header out, or make it 100-continue.",
+  misdirected_request: "Use another port of this host.",
+  head_too_large: "Send fewer or shorter header fields; clearing the cookies of this site often helps.",
+  version_not_supported: "Use HTTP/1.1.",
+  client_closed: "Send the request again.",
+  tls_unknown_name: "Check the name of the host.",
+  tls_handshake_failed: "Use TLS 1.2 or 1.3.",
+
+  // What the edge decided
+  unknown_host: "Check the address for a typing error.",
+  no_machine: LATER,
+  no_healthy_machine: LATER,
+  at_capacity: AGAIN,
+  queue_full: AGAIN,
+  wake_failed: LATER,
+  wake_timeout: AGAIN,
+  draining: "Try again now: another server will answer.",
+  attempts_exhausted: LATER,
+  internal: "Try again; if it stays so, tell the owner of this site, with the request id.",
+
+  // What a machine did
+  connect_refused: LATER,
+  connect_timeout: LATER,
+  connect_failed: LATER,
+  upstream_closed: LATER,
+  upstream_reset: LATER,
+  upstream_timeout: LATER,
+  bad_response: "Tell the owner of this site, with the request id.",
+  response_truncated: "Load the page again.",
+
+  // Hosts and control plane
+  app_not_found: "Check the name of the app.",
+  machine_not_found: "Check the id of the machine.",
+  machine_state: "Wait for the change under way, then try again.",
+  not_supported: "Use what the driver of this machine can do.",
+  spawn_failed: LATER,
+  config_invalid: "Correct the configuration.",
+  unauthorized: "Send a valid token.",
+  forbidden: "Use the command line, or the admin address itself.",
+  store_invalid: "Correct the key, value or number.",
+  store_conflict: "Read the value again, then try again.",
+  store_unavailable: LATER,
+  store_compacted: "Read everything anew.",
+  lease_lost: AGAIN,
+  certificate_unavailable: LATER,
+};
