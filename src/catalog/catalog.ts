@@ -145,6 +145,7 @@ export class Catalog {
       autoStart: service.autoStart,
       softLimit: service.concurrency.softLimit,
       hardLimit: service.concurrency.hardLimit,
+      maxBodyBytes: service.maxBodyBytes,
       reusesConnections: service.concurrency.type === "requests",
       waitSlot: this.#slots.assign(waitKey(app, service)) ?? 0,
       machines,

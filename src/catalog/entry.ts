@@ -22,6 +22,8 @@ export interface ServiceEntry {
   readonly softLimit: number;
   /** null: unlimited. */
   readonly hardLimit: number | null;
+  /** Most bytes of a request's body; null: unlimited. */
+  readonly maxBodyBytes: number | null;
   /** Upstream connections rest in a pool only with `type = "requests"`; reference section 1.5. */
   readonly reusesConnections: boolean;
   /** Slot in the load table on which requests wait that found every machine at its hard limit. */

@@ -55,6 +55,7 @@ export function toServices(document: FlyDocument, groupNames: readonly string[],
       concurrency: toConcurrency(service.concurrency, ports, path, findings),
       ports,
       checks,
+      maxBodyBytes: document.kittiwake.max_body_size ?? null,
     };
   });
   reportSharedPorts(services, documentServices(document), findings);

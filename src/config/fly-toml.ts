@@ -7,7 +7,7 @@ import { z } from "zod";
 import { pendingSections } from "./fly-section-schema.ts";
 import { groupNames, httpService, KILL_SIGNALS, scalarText, service } from "./fly-service-schema.ts";
 import { defineDocument } from "./key-schema.ts";
-import { address, duration, hostnamePattern, name, path, regionCode } from "./scalars.ts";
+import { address, byteSize, duration, hostnamePattern, name, path, regionCode } from "./scalars.ts";
 
 /** A DNS label: the app is reachable under it. */
 const appName = z
@@ -49,6 +49,10 @@ const kittiwake = z
       .boolean()
       .default(true)
       .meta({ description: "Serve from a warm machine further off while the near one wakes.", pending: [true] }),
+    max_body_size: byteSize().optional().meta({
+      description: "Most bytes of a request's body; a larger one gets 413, and wakes no machine. 0 allows none.",
+      fallback: "no limit",
+    }),
     error_pages: z
       .record(
         z

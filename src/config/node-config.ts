@@ -87,6 +87,7 @@ export interface Limits {
   readonly trailerBytes: number;
   readonly trailers: number;
   readonly chunkExtensionBytes: number;
+  readonly underscores: "pass" | "drop" | "refuse";
   readonly waitingPerApp: number;
   readonly attempts: number;
 }
@@ -138,6 +139,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       trailerBytes: limits.trailer_bytes,
       trailers: limits.trailers,
       chunkExtensionBytes: limits.chunk_extension_bytes,
+      underscores: limits.underscores,
       waitingPerApp: limits.waiting_per_app,
       attempts: limits.attempts,
     },

@@ -115,7 +115,11 @@ const positive = { minMs: 1 };
 const timeouts = z
   .strictObject({
     tls_handshake: duration(positive).prefault("10s").describe("From accepting a connection to the end of its TLS handshake."),
-    request_head: duration(positive).prefault("10s").describe("From the first byte of a request to the end of its head."),
+    request_head: duration(positive)
+      .prefault("10s")
+      .describe(
+        "From the first byte of a request to the end of its head; for the first of a connection from when that was accepted, TLS included.",
+      ),
     keep_alive_idle: duration(positive).prefault("75s").describe("How long a client's connection may be idle between requests."),
     client_idle: duration(positive).prefault("60s").describe("Longest silence of a client in the middle of a body, sent or read."),
     upstream_connect: duration(positive).prefault("5s").describe("How long a machine may take to accept a connection."),
@@ -139,11 +143,15 @@ const limits = z
       .max(1_048_576)
       .default(4_096)
       .describe("Most bytes of chunk extensions in a body; they go no further."),
+    underscores: z
+      .enum(["pass", "drop", "refuse"])
+      .default("drop")
+      .describe("What becomes of a request's header fields with `_` in their names, which many apps cannot tell from `-`."),
     waiting_per_app: z.int().min(0).max(1_000_000).default(10_000).describe("Most requests of an app that wait for a machine at once."),
     attempts: z.int().min(1).max(1_000).default(40).describe("Most attempts to reach a machine for one request."),
   })
   .prefault({})
-  .describe("How much the data plane takes.");
+  .describe("What and how much the data plane takes.");
 
 const schema = z.strictObject({
   node: name().optional().meta({ description: "Name of this node.", fallback: "the host name" }),

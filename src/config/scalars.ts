@@ -33,6 +33,29 @@ export function duration({ bare, minMs = 0, maxMs = LONGEST_MS }: DurationOption
     .meta({ kind: "a duration" });
 }
 
+const BYTES_IN: Readonly<Record<string, number>> = {
+  B: 1,
+  kB: 1_000,
+  MB: 1_000_000,
+  GB: 1_000_000_000,
+  KiB: 1_024,
+  MiB: 1_048_576,
+  GiB: 1_073_741_824,
+};
+
+/** A number of bytes, bare or with a unit. */
+export function byteSize(): z.ZodType<number, number | string> {
+  const kind = 'a size such as "10MB" or "512KiB"';
+  return z
+    .union([z.number(), z.string()])
+    .transform((value, context) => {
+      const [, digits = "", unit = ""] = /^(\d{1,12})(B|kB|MB|GB|KiB|MiB|GiB)$/.exec(typeof value === "number" ? `${value}B` : value) ?? [];
+      const bytes = digits === "" ? Number.NaN : Number(digits) * BYTES_IN[unit]!;
+      return Number.isSafeInteger(bytes) ? bytes : refuse(context, kind, value);
+    })
+    .meta({ kind });
+}
+
 /** A port from 1 to 65535, as the key of a table. */
 export const PORT_DIGITS = /^([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])$/;
 

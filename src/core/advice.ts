@@ -15,6 +15,7 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   bad_host: "Send exactly one Host header with a valid name.",
   method_not_allowed: "Use another method.",
   request_timeout: "Send the request again, without long pauses.",
+  body_too_large: "Send a smaller body, or several after one another.",
   target_too_long: "Use a shorter URL, and send long data in the body.",
   expectation_failed: "Leave the Expect header out, or make it 100-continue.",
   misdirected_request: "Use another port of this host.",

@@ -71,6 +71,8 @@ export interface Service {
   readonly concurrency: Concurrency;
   readonly ports: readonly ServicePort[];
   readonly checks: readonly ServiceCheck[];
+  /** Most bytes of a request's body; null: unlimited. */
+  readonly maxBodyBytes: number | null;
 }
 
 /** Reference section 1.5. */

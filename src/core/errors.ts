@@ -28,6 +28,7 @@ export const ERRORS = {
   bad_host: { status: 400, blame: "client", retry: "never", summary: "the Host header is missing, repeated or malformed" },
   method_not_allowed: { status: 405, blame: "client", retry: "never", summary: "this method is not available at an edge" },
   request_timeout: { status: 408, blame: "client", retry: "never", summary: "the request did not arrive in time" },
+  body_too_large: { status: 413, blame: "client", retry: "never", summary: "the body is larger than the app allows" },
   target_too_long: { status: 414, blame: "client", retry: "never", summary: "the request target is too long" },
   expectation_failed: { status: 417, blame: "client", retry: "never", summary: "only 100-continue can be expected" },
   misdirected_request: { status: 421, blame: "client", retry: "never", summary: "this host is not served on this port" },

@@ -93,6 +93,12 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     return this.state === "responding" || this.state === "tunnel";
   }
 
+  /** Is this more than the service takes of a body? */
+  isBodyTooLarge(bytes: number): boolean {
+    const limit = this.service?.maxBodyBytes ?? null;
+    return limit !== null && bytes > limit;
+  }
+
   begin(): void {
     this.#driver.handle(this);
   }
@@ -193,6 +199,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
 
   onRequestData(buffer: Buffer, start: number, end: number): void {
     this.bytesReceived += end - start;
+    if (this.isBodyTooLarge(this.bytesReceived)) return this.onClientFailed("body_too_large");
     if (this.upstream !== null && !this.upstream.sendData(buffer, start, end)) this.channel.pauseBody();
   }
 

@@ -70,6 +70,7 @@ export class RequestHandler implements ExchangeDriver {
     exchange.service = route.service;
     exchange.options = route.port.http;
     if (route.port.forceHttps && channel.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
+    if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
     this.#route(exchange);
   }
 

@@ -23,7 +23,7 @@ import type { ClientChannel, ClientEvents, OwnFacts, OwnField } from "./client-c
 import { ownLines } from "./response-fields.ts";
 
 export interface ClientTimeouts {
-  /** From the first byte of a head to its last. */
+  /** From the first byte of a head to its last; for the first head from when the connection was accepted. */
   readonly requestHeadMs: number;
   /** Between two requests. */
   readonly keepAliveMs: number;
@@ -68,20 +68,23 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
   #rest: Buffer | null = null;
   #isPumping = false;
   #requestEnded = true;
+  /** No head has been read: its deadline is the connection's. */
+  #isFresh = true;
   #hasEnded = false;
   #keepAlive = true;
   #chunked = false;
   #hasTrailers = false;
   #bytesBefore = 0;
 
-  constructor(socket: Socket, client: ClientFacts, context: ConnectionContext) {
+  /** @param headDeadlineMs of the first request's head; it runs since the connection was accepted, through the TLS handshake */
+  constructor(socket: Socket, client: ClientFacts, context: ConnectionContext, headDeadlineMs: number) {
     this.#socket = socket;
     this.client = client;
     this.clientLines = clientLines(client);
     this.#context = context;
     this.#writer = new SocketWriter(socket, context.slab, client.scheme === "https");
     this.#decoder = new RequestDecoder(context.limits, this);
-    this.deadlineMs = context.deadlines.after(context.timeouts.requestHeadMs);
+    this.deadlineMs = headDeadlineMs;
     context.deadlines.add(this);
     socket.on("data", (chunk: Buffer) => this.#onChunk(chunk));
     socket.on("drain", () => this.#onDrain());
@@ -112,6 +115,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
 
   onHead(head: Http1RequestHead): void {
     this.deadlineMs = Infinity;
+    this.#isFresh = false;
     this.#head = head;
     this.#keepAlive = head.keepAlive && !this.#context.isDraining();
     this.#requestEnded = head.body === "none";
@@ -275,7 +279,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
       return;
     }
     if (this.#exchange === null && this.#decoder.isIdle) {
-      this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.requestHeadMs);
+      if (!this.#isFresh) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.requestHeadMs);
     } else if (!this.#requestEnded && this.deadlineMs !== Infinity) {
       this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
     }

@@ -80,12 +80,14 @@ export class Listener {
 
   #accept(socket: Socket): void {
     const { tls, handshakeTimeoutMs, events, connections } = this.#options;
-    if (tls === null) return this.#open(socket, "http");
+    // One for the handshake and the first head together: whoever trickles both in has no more time than for one.
+    const headDeadlineMs = connections.deadlines.after(connections.timeouts.requestHeadMs);
+    if (tls === null) return this.#open(socket, "http", headDeadlineMs);
     const handshake = new TlsHandshake(socket, tls, connections.deadlines, handshakeTimeoutMs, {
       onSecure: (secured, seconds) => {
         this.#handshakes.delete(handshake);
         events.onHandshake(secured.getProtocol() ?? "unknown", seconds);
-        this.#open(secured, "https");
+        this.#open(secured, "https", headDeadlineMs);
       },
       onFailed: (servername, error) => {
         this.#handshakes.delete(handshake);
@@ -95,7 +97,7 @@ export class Listener {
     this.#handshakes.add(handshake);
   }
 
-  #open(socket: Socket, scheme: "http" | "https"): void {
+  #open(socket: Socket, scheme: "http" | "https", headDeadlineMs: number): void {
     const { publicPort, region } = this.#options;
     const ip = plainIp(socket.remoteAddress);
     const localIp = plainIp(socket.localAddress);
@@ -105,7 +107,7 @@ export class Listener {
       return;
     }
     const client: ClientFacts = { ip, scheme, localIp, port: publicPort, region };
-    this.#connections.add(new Http1Connection(socket, client, this.#context));
+    this.#connections.add(new Http1Connection(socket, client, this.#context, headDeadlineMs));
   }
 
   #forget(connection: Http1Connection): void {

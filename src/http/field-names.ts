@@ -40,6 +40,8 @@ export const FIELD = {
   flySrc: 35,
   flySrcSignature: 36,
   flyDispatchStart: 37,
+  /** Of no name: a field that goes no further because this node does not take its kind. */
+  withheld: 38,
 } as const;
 
 const NAMES: Readonly<Record<string, number>> = {

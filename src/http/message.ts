@@ -16,6 +16,12 @@ export interface Fields {
   find(id: number): number;
 }
 
+/**
+ * What becomes of a request's fields with "_" in their names, which many programs cannot tell from "-" (CGI, WSGI and their kin): a client
+ * could say with them what only the edge may.
+ */
+export type Underscores = "pass" | "drop" | "refuse";
+
 /** How the end of a body is known (RFC 9112 section 6.3). */
 export type BodyKind = "none" | "length" | "chunked" | "until_close";
 

@@ -38,6 +38,7 @@ export interface WorkerLimits {
   readonly trailerBytes: number;
   readonly trailers: number;
   readonly chunkExtensionBytes: number;
+  readonly underscores: "pass" | "drop" | "refuse";
   readonly waitingPerApp: number;
   readonly attempts: number;
 }

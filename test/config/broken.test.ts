@@ -150,7 +150,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
     "warning fly-unknown-keys.toml:20 services[0].http_checks[0].restart_limit: an old key without effect; remove it",
     "error fly-unknown-keys.toml:23 kittiwake.hostname: unknown key; did you mean hostnames?",
     'error fly-unknown-keys.toml:24 kittiwake.driver: expected "process", "static", "docker", "command" or "fly", got "procces"',
-    "error fly-unknown-keys.toml:25 kittiwake.sleep_after: unknown key; known here: hostnames, driver, region_policy, idle_timeout, wake_timeout, warm_detour, error_pages and machines",
+    "error fly-unknown-keys.toml:25 kittiwake.sleep_after: unknown key",
   ],
 };
 

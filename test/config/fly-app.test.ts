@@ -68,8 +68,27 @@ test("http_service is one TCP service with port 80, which alone forces HTTPS, an
           tlsServerName: null,
         },
       ],
+      maxBodyBytes: null,
     },
   ]);
+});
+
+test("max_body_size is a number of bytes, with a unit or without, and is for every service of the app", (t) => {
+  const sizes = (value: string): (number | null)[] =>
+    loadApp(
+      t,
+      `${HEAD}[http_service]\n[[services]]\nprotocol = "tcp"\n[[services.ports]]\nport = 81\nhandlers = ["http"]\n[kittiwake]\n${value}`,
+    ).app.services.map(({ maxBodyBytes }) => maxBodyBytes);
+  assert.deepEqual(sizes(""), [null, null]);
+  assert.deepEqual(sizes("max_body_size = 5"), [5, 5]);
+  assert.deepEqual(sizes('max_body_size = "10MB"'), [10_000_000, 10_000_000]);
+  assert.deepEqual(sizes('max_body_size = "2KiB"'), [2048, 2048]);
+  for (const wrong of ['"10"', '"10 MB"', '"1.5MB"', '"10mb"', '"-1B"', "-1", "1.5", "true", '""']) {
+    const flyToml = `${HEAD}[http_service]\n[kittiwake]\nmax_body_size = ${wrong}`;
+    const problems = linesOf(loadFiles(t, { "kittiwake.toml": 'region = "ams"', "apps/a.toml": flyToml }));
+    assert.equal(problems.length, 1, wrong);
+    assert.match(problems[0]!, /max_body_size: expected a size such as "10MB" or "512KiB", got /);
+  }
 });
 
 test("http_service comes before services, keys tell services on one port apart, and checks are numbered through the app", (t) => {

@@ -13,7 +13,7 @@ function locationOf(requestLine: string, host: string, ports: HttpsPorts): strin
   let location = "";
   const onHead = (head: Http1RequestHead): void => void (location = httpsLocation(head, ports));
   const decoder = new RequestDecoder(
-    { headBytes: 1024, targetBytes: 1024, headers: 8, trailerBytes: 64, trailers: 4, chunkExtensionBytes: 64 },
+    { headBytes: 1024, targetBytes: 1024, headers: 8, underscores: "drop", trailerBytes: 64, trailers: 4, chunkExtensionBytes: 64 },
     { onHead, onData: () => undefined, onTrailers: () => undefined, onEnd: () => undefined },
   );
   const bytes = Buffer.from(`${requestLine} HTTP/1.1\r\nHost: ${host}\r\n\r\n`, "latin1");

@@ -7,7 +7,7 @@ import { CHARACTERS, TOKEN } from "../../src/http/characters.ts";
 import { FIELD, FIELD_COUNT, fieldId } from "../../src/http/field-names.ts";
 
 const kebab = (key: string): string => key.replaceAll(/[A-Z]|(?<=http)2/g, (at) => (at === "2" ? at : `-${at.toLowerCase()}`));
-const names = Object.entries(FIELD).filter(([key]) => key !== "other");
+const names = Object.entries(FIELD).filter(([key]) => key !== "other" && key !== "withheld");
 const idOf = (name: string): number => {
   const bytes = Buffer.from(`<<${name}>>`, "latin1");
   return fieldId(bytes, 2, 2 + Buffer.byteLength(name, "latin1"));

@@ -17,6 +17,7 @@ export function sampleService(changes: Partial<Service> = {}): Service {
       { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null },
     ],
     checks: [],
+    maxBodyBytes: null,
     ...changes,
   };
 }

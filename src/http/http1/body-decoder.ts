@@ -2,7 +2,7 @@
 // RFC 9112 sections 6 and 7; whatever could be read in two ways is refused with the code given at construction.
 
 import { CHARACTERS, HEX, TOKEN, VALUE } from "../characters.ts";
-import type { BodyKind, MessageSink } from "../message.ts";
+import type { BodyKind, MessageSink, Underscores } from "../message.ts";
 import { ProxyError, type ErrorCode } from "../../core/errors.ts";
 import { TrailerSection } from "./trailer-section.ts";
 
@@ -51,6 +51,7 @@ export class BodyDecoder {
   readonly #code: ErrorCode;
   /** For more trailers than allowed. */
   readonly #tooLargeCode: ErrorCode;
+  readonly #underscores: Underscores;
   #state = DONE;
   /** Bytes left of the body or of the current chunk. */
   #left = 0;
@@ -61,10 +62,11 @@ export class BodyDecoder {
   #hasTrailers = false;
   #connectionNames: readonly string[] | null = null;
 
-  constructor(limits: BodyLimits, code: ErrorCode, tooLargeCode: ErrorCode) {
+  constructor(limits: BodyLimits, code: ErrorCode, tooLargeCode: ErrorCode, underscores: Underscores) {
     this.#limits = limits;
     this.#code = code;
     this.#tooLargeCode = tooLargeCode;
+    this.#underscores = underscores;
   }
 
   get isDone(): boolean {
@@ -208,7 +210,7 @@ export class BodyDecoder {
       this.#state = END_LF;
       return;
     }
-    this.#trailers ??= new TrailerSection(this.#limits.trailerBytes, this.#limits.trailers);
+    this.#trailers ??= new TrailerSection(this.#limits.trailerBytes, this.#limits.trailers, this.#underscores);
     this.#hasTrailers = true;
     if (!this.#trailers.add(byte)) throw new ProxyError(this.#tooLargeCode, "the trailers are too large");
     switch (this.#state) {

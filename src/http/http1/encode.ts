@@ -7,6 +7,7 @@ import { announcedTrailers } from "../trailers.ts";
 
 /** Fields of a request that are not copied: hop-by-hop, framing, and those that the edge writes itself. */
 const REQUEST_DROPS = flags([
+  FIELD.withheld,
   FIELD.host,
   FIELD.connection,
   FIELD.contentLength,

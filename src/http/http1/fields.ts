@@ -90,6 +90,21 @@ export class Http1Fields implements Fields {
     return `${this.#text.substring(this.#offsets[at]!, this.#offsets[at + 1]!)}: ${this.value(index)}\r\n`;
   }
 
+  /** Gives the fields with "_" in their names the id `withheld`; tells whether there are any. */
+  withholdUnderscored(): boolean {
+    let hasAny = false;
+    let underscore = -1;
+    for (let i = 0; i < this.count; i++) {
+      const nameStart = this.#offsets[i * STRIDE]!;
+      if (underscore < nameStart) underscore = this.#text.indexOf("_", nameStart);
+      if (underscore === -1) break;
+      if (underscore >= this.#offsets[i * STRIDE + 1]!) continue;
+      this.#ids[i] = FIELD.withheld;
+      hasAny = true;
+    }
+    return hasAny;
+  }
+
   find(id: number): number {
     return this.#first[id]!;
   }

@@ -9,8 +9,18 @@ export const CLOSE = 1;
 export const KEEP_ALIVE = 2;
 export const UPGRADE = 4;
 
-/** Fields that a `Connection` option can not make a proxy drop: they say whose message this is, and where it ends. */
-const PROTECTED = new Set(["host", "content-length", "transfer-encoding", "via", "cookie", "authorization", "x-forwarded-for"]);
+/**
+ * Fields that a `Connection` option can not make a proxy drop: they say whose message this is, where it ends and what is in it, and are for
+ * every recipient (RFC 9110 section 7.6.1). Without them an app could take a request for another than it is.
+ */
+const PROTECTED = new Set([
+  ...["host", "content-length", "transfer-encoding", "content-type", "content-encoding", "content-range", "content-language"],
+  ...["content-location", "content-disposition", "expect", "range", "cache-control", "pragma", "vary", "age", "date", "etag", "expires"],
+  ...["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "last-modified", "location", "allow"],
+  ...["authorization", "www-authenticate", "cookie", "set-cookie", "origin", "referer", "accept", "accept-encoding", "accept-language"],
+  ...["via", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-real-ip"],
+  ...["strict-transport-security", "content-security-policy", "x-frame-options", "x-content-type-options"],
+]);
 /** Hop-by-hop fields that are dropped whether Connection names them or not. */
 const ALWAYS_DROPPED = new Set(["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "http2-settings"]);
 

@@ -4,7 +4,7 @@
 import { parseAuthority } from "../authority.ts";
 import { CHARACTERS, DIGIT, TARGET, TOKEN } from "../characters.ts";
 import { FIELD } from "../field-names.ts";
-import type { BodyKind, MessageSink, RequestHead } from "../message.ts";
+import type { BodyKind, MessageSink, RequestHead, Underscores } from "../message.ts";
 import { ProxyError } from "../../core/errors.ts";
 import { BodyDecoder, type BodyLimits } from "./body-decoder.ts";
 import { Http1Fields } from "./fields.ts";
@@ -16,6 +16,7 @@ export interface RequestLimits extends BodyLimits {
   readonly headBytes: number;
   readonly targetBytes: number;
   readonly headers: number;
+  readonly underscores: Underscores;
 }
 
 const CR = 0x0d;
@@ -71,7 +72,7 @@ export class RequestDecoder {
     this.#sink = sink;
     this.#headBuffer = new HeadBuffer(limits.headBytes);
     this.#head = new Http1RequestHead(limits.headers);
-    this.#body = new BodyDecoder(limits, "bad_framing", "head_too_large");
+    this.#body = new BodyDecoder(limits, "bad_framing", "head_too_large", limits.underscores);
   }
 
   /** No byte of the next request has come; an empty line before it is none of it. */
@@ -165,11 +166,18 @@ export class RequestDecoder {
     if (buffer[position] !== CR || buffer[position + 1] !== LF) throw new ProxyError("bad_request_line");
     head.fields.parse(buffer, position + 2, end, text, start);
     head.target = text.substring(targetStart - start, targetEnd - start);
+    this.#readUnderscores(head);
     this.#readHost(head);
     if (buffer[targetStart] !== SLASH) this.#readOtherTarget(head, buffer[targetStart]!);
     this.#readConnection(head);
     this.#readBody(head);
     this.#readExpect(head);
+  }
+
+  #readUnderscores({ fields }: Http1RequestHead): void {
+    const { underscores } = this.#limits;
+    if (underscores === "pass" || !fields.withholdUnderscored() || underscores === "drop") return;
+    throw new ProxyError("bad_header", "a header name has an underscore");
   }
 
   /** RFC 9112 section 3.2: exactly one Host field in HTTP/1.1, and a valid one. */

@@ -54,7 +54,7 @@ export class ResponseDecoder {
   constructor(limits: ResponseLimits) {
     this.#headBuffer = new HeadBuffer(limits.headBytes);
     this.#head = new Http1ResponseHead(limits.headers);
-    this.#body = new BodyDecoder(limits, "bad_response", "bad_response");
+    this.#body = new BodyDecoder(limits, "bad_response", "bad_response", "pass");
   }
 
   /** A request was sent on this connection: its response goes to `sink`. */

@@ -2,7 +2,8 @@
 // that may not come there. Most bodies have none, and nothing of this is made for them.
 
 import { ProxyError, type ErrorCode } from "../../core/errors.ts";
-import type { Fields } from "../message.ts";
+import { FIELD } from "../field-names.ts";
+import type { Fields, Underscores } from "../message.ts";
 import { mayBeTrailer } from "../trailers.ts";
 import { Http1Fields } from "./fields.ts";
 
@@ -11,15 +12,17 @@ const FIRST_BYTES = 512;
 export class TrailerSection implements Fields {
   readonly #maxBytes: number;
   readonly #maxFields: number;
+  readonly #underscores: Underscores;
   #all: Http1Fields | null = null;
   /** Where in `#all` the kept fields are. */
   #kept: number[] = [];
   #held: Buffer | null = null;
   #length = 0;
 
-  constructor(maxBytes: number, maxFields: number) {
+  constructor(maxBytes: number, maxFields: number, underscores: Underscores) {
     this.#maxBytes = maxBytes;
     this.#maxFields = maxFields;
+    this.#underscores = underscores;
   }
 
   /** Appends one byte of a field line. False: there are more than allowed. */
@@ -47,7 +50,11 @@ export class TrailerSection implements Fields {
     } catch (error) {
       throw new ProxyError(code, `more than ${this.#maxFields} trailers`, { cause: error });
     }
+    if (this.#underscores !== "pass" && all.withholdUnderscored() && this.#underscores === "refuse") {
+      throw new ProxyError("bad_header", "a trailer's name has an underscore");
+    }
     for (let i = 0; i < all.count; i++) {
+      if (all.id(i) === FIELD.withheld) continue;
       const name = all.name(i);
       if (mayBeTrailer(name) && (connectionNames === null || !connectionNames.includes(name))) this.#kept.push(i);
     }

@@ -10,6 +10,7 @@ export const LIMITS: RequestLimits = {
   headBytes: 4096,
   targetBytes: 1024,
   headers: 64,
+  underscores: "pass",
   trailerBytes: 8192,
   trailers: 32,
   chunkExtensionBytes: 4096,

@@ -7,7 +7,15 @@ import type { RequestLimits } from "../../../src/http/http1/request-decoder.ts";
 import { latin1, readRequests } from "./readers.ts";
 import { chunked, get, HOST } from "./request-cases.ts";
 
-const LIMITS: RequestLimits = { headBytes: 256, targetBytes: 64, headers: 8, trailerBytes: 8192, trailers: 32, chunkExtensionBytes: 4096 };
+const LIMITS: RequestLimits = {
+  headBytes: 256,
+  targetBytes: 64,
+  headers: 8,
+  underscores: "pass",
+  trailerBytes: 8192,
+  trailers: 32,
+  chunkExtensionBytes: 4096,
+};
 
 /** A request whose head has exactly this many bytes, the empty line included. */
 function headOf(bytes: number, begin = "GET / HTTP/1.1\r\n"): string {
