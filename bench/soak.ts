@@ -3,11 +3,11 @@
 //
 //     node bench/soak.ts [requests]
 
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import autocannon from "autocannon";
-import { startKittiwake } from "./kittiwake.ts";
-import { LOAD_CORE, residentMb, startProgram } from "./measure.ts";
+import { backendApp, startKittiwake } from "./kittiwake.ts";
+import { residentMb } from "./measure.ts";
+import { startBackend } from "./start-backend.ts";
 
 const CONNECTIONS = 64;
 const WORKERS = 2;
@@ -19,22 +19,8 @@ const amount = Number(positionals[0] ?? 1_000_000);
 if (!Number.isInteger(amount) || amount < 10 * CONNECTIONS)
   throw new Error(`expected a number of requests from ${10 * CONNECTIONS}, got "${positionals[0]}"`);
 
-await using backend = await startProgram(LOAD_CORE, [fileURLToPath(new URL("backend.ts", import.meta.url))], /^ready /);
-const app = `
-app = "bench"
-primary_region = "ams"
-[http_service]
-internal_port = 8080
-[http_service.concurrency]
-type = "requests"
-[kittiwake]
-driver = "static"
-[[kittiwake.machines]]
-id = "bench-1"
-region = "ams"
-address = "127.0.0.1:${backend.ready.split(" ")[1]}"
-`;
-await using node = await startKittiwake({ bench: app }, {}, WORKERS);
+await using backend = await startBackend();
+await using node = await startKittiwake({ bench: backendApp(backend.port) }, {}, WORKERS);
 
 const tenths: number[] = [];
 let responses = 0;

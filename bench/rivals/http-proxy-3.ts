@@ -1,13 +1,11 @@
-// http-proxy-3 with keep-alive to the backend, as its users run it. Argument: the backend's port. Prints its own.
+// http-proxy-3, the successor of what most Node programs proxy with. It speaks no HTTP/2.
 
-import { Agent, createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { createProxyServer } from "http-proxy-3";
+import { fileURLToPath } from "node:url";
+import type { Contestant } from "../contestant.ts";
+import { startNodeRival } from "../node-rival.ts";
 
-const agent = new Agent({ keepAlive: true, maxSockets: 256 });
-const proxy = createProxyServer({ target: `http://127.0.0.1:${process.argv[2]}`, agent, xfwd: true });
-proxy.on("error", (_error, _request, response) => response.destroy());
-const server = createServer((request, response) => void proxy.web(request, response));
-server.keepAliveTimeout = 75_000;
-server.listen(0, "127.0.0.1", () => console.log(`ready ${(server.address() as AddressInfo).port}`));
-process.on("SIGTERM", () => process.exit(0));
+export const httpProxy3: Contestant = {
+  name: "http-proxy-3",
+  missing: () => null,
+  start: (...options) => startNodeRival(fileURLToPath(new URL("servers/http-proxy-3.ts", import.meta.url)), ...options),
+};

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { request } from "undici";
 import { startKittiwake, type BenchNode } from "../kittiwake.ts";
-import { PROXY_CORE, median } from "../measure.ts";
+import { PROXY_CORE, accepts, median } from "../measure.ts";
 
 export interface WakeResult {
   readonly warmMs: number;
@@ -98,16 +98,4 @@ async function ownStartMs(): Promise<number> {
   child.kill("SIGKILL");
   await once(child, "exit");
   return tookMs;
-}
-
-async function accepts(port: number): Promise<boolean> {
-  const socket = connect({ port, host: "127.0.0.1" });
-  try {
-    await once(socket, "connect");
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }

@@ -3,8 +3,11 @@
 
 import { fileURLToPath } from "node:url";
 import autocannon from "autocannon";
-import { startKittiwake } from "../kittiwake.ts";
-import { LOAD_CORE, PROXY_CORE, cpuUs, median, residentMb, startProgram } from "../measure.ts";
+import { backendApp, startKittiwake } from "../kittiwake.ts";
+import { PROXY_CORE, cpuUs, median, residentMb, startProgram } from "../measure.ts";
+import { startBackend } from "../start-backend.ts";
+
+const RIVAL = fileURLToPath(new URL("../rivals/servers/http-proxy-3.ts", import.meta.url));
 
 export interface WarmResult {
   readonly name: string;
@@ -31,15 +34,13 @@ interface Contestant {
 }
 
 export async function warm({ rounds, seconds, connections }: WarmOptions): Promise<WarmResult[]> {
-  const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
-  await using backend = await startProgram(LOAD_CORE, [path("../backend.ts")], /^ready /);
-  const backendPort = portOf(backend.ready);
-  await using kittiwake = await startKittiwake({ bench: app(backendPort) });
-  await using rival = await startProgram(PROXY_CORE, [path("../rivals/http-proxy-3.ts"), String(backendPort)], /^ready /);
+  await using backend = await startBackend();
+  await using kittiwake = await startKittiwake({ bench: backendApp(backend.port) });
+  await using rival = await startProgram(PROXY_CORE, [RIVAL, String(backend.port)], /^ready /);
   const contestants: Contestant[] = [
-    { name: "bare backend", pid: null, port: backendPort, rounds: [] },
+    { name: "bare backend", pid: null, port: backend.port, rounds: [] },
     { name: "kittiwake", pid: kittiwake.pid, port: kittiwake.httpPort, rounds: [] },
-    { name: "http-proxy-3", pid: rival.pid, port: portOf(rival.ready), rounds: [] },
+    { name: "http-proxy-3", pid: rival.pid, port: Number(rival.ready.split(" ")[1]), rounds: [] },
   ];
   // The first round warms the compilers up and is not counted.
   for (let round = 0; round <= rounds; round++) {
@@ -85,25 +86,4 @@ function summary({ name, rounds }: Contestant): WarmResult {
     p99Ms: of((round) => round.p99Ms),
     residentMb: isProxy ? of((round) => round.residentMb) : null,
   };
-}
-
-function portOf(ready: string): number {
-  return Number(ready.split(" ")[1]);
-}
-
-function app(port: number): string {
-  return `
-app = "bench"
-primary_region = "ams"
-[http_service]
-internal_port = 8080
-[http_service.concurrency]
-type = "requests"
-[kittiwake]
-driver = "static"
-[[kittiwake.machines]]
-id = "bench-1"
-region = "ams"
-address = "127.0.0.1:${port}"
-`;
 }
