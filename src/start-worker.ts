@@ -17,12 +17,16 @@ import { Router } from "./routing/router.ts";
 import { Pools } from "./upstream/pools.ts";
 import { WriteSlab } from "./upstream/socket-writer.ts";
 import { Gate } from "./wake/gate.ts";
-import { exchangeLine, unreadableLine } from "./edge/access-line.ts";
+import { connectionLine, exchangeLine, unreadableLine } from "./edge/access-line.ts";
 import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
+import { ConnectionHandler, type ConnectionHandlerOptions } from "./edge/handle-connection.ts";
 import { RequestHandler } from "./edge/handle-request.ts";
 import type { HttpsPorts } from "./edge/redirects.ts";
 import { Listener } from "./edge/listener.ts";
+import { Places } from "./edge/places.ts";
+import type { RawConnection } from "./edge/raw-connection.ts";
+import type { TlsServing } from "./edge/tls-handshake.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
 
 const READ_BUFFER_BYTES = 64 * 1024;
@@ -43,10 +47,14 @@ class Worker {
   readonly #pools: Pools;
   readonly #gate: Gate;
   readonly #handler: RequestHandler;
+  readonly #connectionHandler: ConnectionHandler;
   readonly #sni: SniCallback;
   readonly #listeners = new Map<string, Listener>();
+  /** Those that accept no more, as long as connections of theirs go on. */
+  readonly #closing = new Set<Listener>();
   readonly #certificatesWanted = new Map<string, PromiseWithResolvers<IssuedCertificate>>();
   readonly #busyHints = new Map<string, number>();
+  readonly #tls: TlsServing;
   #httpsPorts: HttpsPorts = { boundHttp: 80, boundHttps: 443 };
   #isDraining = false;
 
@@ -70,17 +78,21 @@ class Worker {
       maxWaiting: limits.waitingPerApp,
       requestWake: (app, service) => this.#send({ type: "wake", app, service, reason: "asleep" }),
     });
-    this.#handler = new RequestHandler({
+    const balancer = new Balancer({ load, random: Math.random });
+    const shared: ConnectionHandlerOptions = {
       router: this.#router,
-      balancer: new Balancer({ load, random: Math.random }),
+      balancer,
       gate: this.#gate,
-      load,
+      places: new Places({ balancer, gate: this.#gate, load, random: Math.random }),
       ids: new RequestIds(data.region),
-      httpsPorts: () => this.#httpsPorts,
       maxAttempts: limits.attempts,
-      random: Math.random,
       onBusy: (service) => this.#hintBusy(service),
       onServedAfterWake: (service, machine, heldMs) => this.#send({ type: "served", app: service.app, machine: machine.id, heldMs }),
+    };
+    this.#connectionHandler = new ConnectionHandler(shared);
+    this.#handler = new RequestHandler({
+      ...shared,
+      httpsPorts: () => this.#httpsPorts,
       onDone: (exchange) => this.#onDone(exchange),
       onUnreadable: (channel, code, requestId) => {
         this.#traffic.countError(code);
@@ -91,6 +103,8 @@ class Worker {
       isDeclared: (hostname) => this.#router.match(hostname) !== null,
       fetch: (hostname) => this.#fetchCertificate(hostname),
     });
+    const ticketKeys = Buffer.from(data.ticketKeys);
+    this.#tls = { secureContext: createSecureContext(tlsOptions({ ticketKeys })), SNICallback: this.#sni };
   }
 
   onMessage(message: ToWorker): void {
@@ -112,8 +126,7 @@ class Worker {
         this.#httpsPorts = message.ports;
         break;
       case "unlisten":
-        void this.#listeners.get(message.key)?.drain();
-        this.#listeners.delete(message.key);
+        this.#close(message.key);
         break;
       case "certificate":
         this.#sni.set(message.hostname, message.certificate);
@@ -142,14 +155,16 @@ class Worker {
     this.#slab.flush();
   }
 
-  async #listen({ key, host, port, publicPort, tls }: ListenRequest): Promise<void> {
-    const { timeouts, limits, region, ticketKeys } = this.#data;
+  async #listen({ key, host, port, publicPort, kind }: ListenRequest): Promise<void> {
+    const { timeouts, limits, region } = this.#data;
+    if (kind === "udp") return;
     const listener = new Listener({
       host,
       port,
       publicPort,
       region,
-      tls: tls ? { secureContext: createSecureContext(tlsOptions({ ticketKeys: Buffer.from(ticketKeys) })), SNICallback: this.#sni } : null,
+      kind,
+      tls: this.#tls,
       handshakeTimeoutMs: timeouts.tlsHandshakeMs,
       connections: {
         deadlines: this.#deadlines,
@@ -164,6 +179,13 @@ class Worker {
         refuse: (channel, code) => this.#handler.refuseUnread(channel, code),
         isDraining: () => this.#isDraining,
       },
+      raw: {
+        deadlines: this.#deadlines,
+        slab: this.#slab,
+        handler: this.#connectionHandler,
+        onClosed: (connection) => this.#onConnectionClosed(connection),
+      },
+      router: this.#router,
       events: {
         onHandshake: (version, seconds) => this.#traffic.observeHandshake(version, seconds),
         onHandshakeFailed: (servername, error) => this.#onHandshakeFailed(servername, error),
@@ -175,13 +197,22 @@ class Worker {
     });
     try {
       const bound = await listener.listen();
-      void this.#listeners.get(key)?.drain();
+      this.#close(key);
       this.#listeners.set(key, listener);
       this.#send({ type: "listening", key, port: bound });
     } catch (error) {
       const { message, code = "" } = error as NodeJS.ErrnoException;
       this.#send({ type: "listen_failed", key, message, code });
     }
+  }
+
+  /** Its connections go on; only a node that drains waits for them. */
+  #close(key: string): void {
+    const listener = this.#listeners.get(key);
+    if (listener === undefined) return;
+    this.#listeners.delete(key);
+    this.#closing.add(listener);
+    void listener.drain().then(() => this.#closing.delete(listener));
   }
 
   #afterChange(): void {
@@ -222,6 +253,11 @@ class Worker {
     this.#accessLog?.write(exchangeLine(exchange));
   }
 
+  #onConnectionClosed(connection: RawConnection): void {
+    if (connection.code !== null) this.#traffic.countError(connection.code);
+    this.#accessLog?.write(connectionLine(connection));
+  }
+
   #countExchange(exchange: Exchange, service: EdgeService): void {
     const { traffic } = service;
     const { channel, status, respondedMs } = exchange;
@@ -237,7 +273,7 @@ class Worker {
 
   #report(): void {
     let connections = 0;
-    for (const listener of this.#listeners.values()) connections += listener.size;
+    for (const listener of [...this.#listeners.values(), ...this.#closing]) connections += listener.size;
     this.#send({ type: "report", report: this.#traffic.collect({ connections, waiting: this.#gate.size }) });
     const apps = new Set<string>();
     const machines = new Set<string>();
@@ -250,10 +286,12 @@ class Worker {
 
   async #drain(): Promise<void> {
     this.#isDraining = true;
+    for (const key of [...this.#listeners.keys()]) this.#close(key);
+    const closing = [...this.#closing];
     const timer = setTimeout(() => {
-      for (const listener of this.#listeners.values()) listener.destroy();
+      for (const listener of closing) listener.destroy();
     }, this.#data.timeouts.drainMs);
-    await Promise.all([...this.#listeners.values()].map((listener) => listener.drain()));
+    await Promise.all(closing.map((listener) => listener.drain()));
     clearTimeout(timer);
     this.#pools.close();
     this.#report();

@@ -46,7 +46,8 @@ export interface NodeStatus {
 }
 
 export interface ListenerStatus {
-  readonly scheme: "http" | "https";
+  /** "tls": TLS with no HTTP in it. */
+  readonly scheme: "http" | "https" | "tls" | "pg_tls" | "tcp" | "udp";
   readonly publicPort: number;
   readonly host: string;
   readonly port: number;

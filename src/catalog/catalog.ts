@@ -140,6 +140,7 @@ export class Catalog {
     return {
       app: app.name,
       key: service.key,
+      protocol: service.protocol,
       internalPort: service.internalPort,
       ports: service.ports,
       autoStart: service.autoStart,

@@ -1,6 +1,6 @@
 // What a worker knows of an app: the immutable entry that the main thread sends whenever the app or one of its machines changes.
 
-import type { Address, ServicePort } from "../core/app.ts";
+import type { Address, Service, ServicePort } from "../core/app.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 
 export interface AppEntry {
@@ -16,6 +16,7 @@ export interface AppEntry {
 export interface ServiceEntry {
   readonly app: string;
   readonly key: string;
+  readonly protocol: Service["protocol"];
   readonly internalPort: number;
   readonly ports: readonly ServicePort[];
   readonly autoStart: boolean;

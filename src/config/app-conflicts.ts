@@ -1,6 +1,7 @@
 // What only shows when all apps of a node are seen together: names, host names, machine ids and ports that two of them claim.
 
 import type { App } from "../core/app.ts";
+import { portKind, type PortKind } from "../core/port-kind.ts";
 import type { Findings } from "./findings.ts";
 import { documentServices, portPath } from "./fly-services.ts";
 import type { FlyDocument } from "./fly-toml.ts";
@@ -30,6 +31,7 @@ export function reportConflicts(apps: readonly LoadedApp[], edge: EdgeConfig): v
       if (id !== undefined) ids.claim(id, findings, ["kittiwake", "machines", index, "id"]);
     }
   }
+  reportSharedPorts(apps);
   reportBoundPorts(apps, edge);
 }
 
@@ -50,17 +52,63 @@ class Claims {
   }
 }
 
+/** Ports on which a client cannot say which app it means, and those on which it could not say it in one way. */
+function reportSharedPorts(apps: readonly LoadedApp[]): void {
+  const earlier: PlacedPort[] = [];
+  for (const placed of apps.flatMap(placedPorts)) {
+    const other = earlier.find((one) => overlaps(one, placed) && isConflict(one, placed));
+    if (other !== undefined) {
+      const shared = Math.max(other.start, placed.start);
+      const place = other.findings.placeOf(other.path);
+      const message =
+        other.kind === placed.kind
+          ? `port ${shared} is at ${place} already, and without TLS or HTTP nothing tells two apps on one port apart`
+          : `port ${shared} is for ${KIND_NAMES[other.kind]} at ${place} already, and cannot be for ${KIND_NAMES[placed.kind]} as well`;
+      placed.findings.error(placed.path, message);
+    }
+    earlier.push(placed);
+  }
+}
+
+interface PlacedPort {
+  readonly start: number;
+  readonly end: number;
+  readonly kind: PortKind;
+  readonly app: App;
+  readonly findings: Findings;
+  readonly path: KeyPath;
+}
+
+const KIND_NAMES: Readonly<Record<PortKind, string>> = { http: "plain HTTP", tls: "TLS", pg_tls: "Postgres", tcp: "raw TCP", udp: "UDP" };
+
+function placedPorts({ app, document, findings }: LoadedApp): PlacedPort[] {
+  return documentServices(document).flatMap((placed, index) => {
+    const { protocol, ports } = app.services[index]!;
+    return ports.flatMap((port, at): PlacedPort[] => {
+      const path = portPath(placed, at);
+      const isWrong = ["port", "start_port", "end_port", "handlers"].some((key) => findings.hasErrorAt([...path, key]));
+      return isWrong ? [] : [{ start: port.start, end: port.end, kind: portKind(protocol, port), app, findings, path }];
+    });
+  });
+}
+
+function overlaps(one: PlacedPort, other: PlacedPort): boolean {
+  return (one.kind === "udp") === (other.kind === "udp") && one.start <= other.end && other.start <= one.end;
+}
+
+/** Two of one app are its own affair, and get a warning elsewhere. */
+function isConflict(one: PlacedPort, other: PlacedPort): boolean {
+  return one.kind !== other.kind || ((one.kind === "tcp" || one.kind === "udp") && one.app !== other.app);
+}
+
 /** A public port without an entry in [edge] ports is bound as it is, where another public port may be bound already. */
 function reportBoundPorts(apps: readonly LoadedApp[], edge: EdgeConfig): void {
-  const publicPortAt = new Map(Object.entries(edge.ports).map(([publicPort, bound]) => [bound, Number(publicPort)]));
-  for (const { app, document, findings } of apps) {
-    for (const [index, placed] of documentServices(document).entries()) {
-      for (const [at, { start }] of app.services[index]!.ports.entries()) {
-        const other = publicPortAt.get(start);
-        if (other === undefined || other === start || Object.hasOwn(edge.ports, start)) continue;
-        const message = `public port ${start} cannot be bound as ${start}: that is where public port ${other} is; give it another in [edge] ports`;
-        findings.error(portPath(placed, at), message);
-      }
+  const mapped = Object.entries(edge.ports).map(([publicPort, bound]) => ({ publicPort: Number(publicPort), bound }));
+  for (const { start, end, findings, path } of apps.flatMap(placedPorts)) {
+    for (const { publicPort, bound } of mapped) {
+      if (bound < start || bound > end || publicPort === bound || Object.hasOwn(edge.ports, bound)) continue;
+      const message = `public port ${bound} cannot be bound as ${bound}: that is where public port ${publicPort} is; give it another in [edge] ports`;
+      findings.error(path, message);
     }
   }
 }

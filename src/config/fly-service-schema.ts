@@ -186,14 +186,23 @@ export const httpService = z.object({
   http_options: httpOptions,
 });
 
+const portExtension = z
+  .strictObject({
+    idle_timeout: duration()
+      .prefault("0s")
+      .describe("How long a connection without the `http` handler may be silent; 0 is for ever, dead clients being found by keep-alive."),
+  })
+  .prefault({})
+  .describe("What only Kittiwake has.");
+
 const servicePort = z.object({
   port: portOrDigits().optional().describe("Public port."),
-  start_port: port().optional().meta({ description: "First port of a range.", fallback: "1", pending: true }),
-  end_port: port().optional().meta({ description: "Last port of a range.", fallback: "65535", pending: true }),
+  start_port: port().optional().meta({ description: "First port of a range of at most 1000.", fallback: "1" }),
+  end_port: port().optional().meta({ description: "Last port of a range.", fallback: "65535" }),
   handlers: z
-    .array(z.enum(["http", "tls", "pg_tls", "proxy_proto", "edge_http"]).meta({ pending: ["pg_tls", "proxy_proto", "edge_http"] }))
+    .array(z.enum(["http", "tls", "pg_tls", "proxy_proto", "edge_http"]).meta({ pending: ["pg_tls", "proxy_proto"] }))
     .default([])
-    .describe("What the edge does with a connection. In force: `http`, alone or with `tls`; none is raw TCP."),
+    .describe("What the edge does with a connection; none is raw TCP. `edge_http` is an old name of `http`."),
   force_https: z.boolean().default(false).describe("Answer plain HTTP with 301 to HTTPS; needs the http handler."),
   tls_options: tlsOptions,
   http_options: httpOptions,
@@ -201,6 +210,7 @@ const servicePort = z.object({
     .object({ version: z.enum(["v1", "v2"]).default("v1").describe("Version of the PROXY protocol.") })
     .optional()
     .meta({ description: "PROXY protocol to the machine.", pending: true }),
+  kittiwake: portExtension,
 });
 
 export const service = z.object({

@@ -1,15 +1,16 @@
 // From the services of a fly.toml to the core's: sugar expanded, checks named and clamped, limits resolved. Reference 1.3 to 1.7, 7.1.
 
-import type { Concurrency, Handler, HttpCheck, Service, ServiceCheck, ServicePort, TcpCheck } from "../core/app.ts";
+import { PLAIN_RULES } from "../core/app.ts";
+import type { Concurrency, HttpCheck, Service, ServiceCheck, ServicePort, TcpCheck } from "../core/app.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { Findings } from "./findings.ts";
 import { toHttpOptions } from "./fly-http-options.ts";
+import { toPort } from "./fly-ports.ts";
 import type { FlyDocument } from "./fly-toml.ts";
 import type { KeyPath } from "./problems.ts";
 
 type HttpService = NonNullable<FlyDocument["http_service"]>;
 type TcpService = FlyDocument["services"][number];
-type DocumentPort = TcpService["ports"][number];
 type DocumentCheck = TcpService["tcp_checks"][number];
 type DocumentHttpCheck = TcpService["http_checks"][number];
 
@@ -66,51 +67,14 @@ export function toServices(document: FlyDocument, groupNames: readonly string[],
 function webPorts(service: HttpService, path: KeyPath, findings: Findings): ServicePort[] {
   const http = toHttpOptions(service.http_options, [...path, "http_options"], findings);
   return [
-    { start: 80, end: 80, handlers: ["http"], forceHttps: service.force_https, http },
-    { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http },
+    { start: 80, end: 80, handlers: ["http"], forceHttps: service.force_https, http, rules: PLAIN_RULES },
+    { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http, rules: PLAIN_RULES },
   ];
 }
 
 function toPorts(service: TcpService, path: KeyPath, findings: Findings): ServicePort[] {
   if (service.ports.length === 0) findings.warning([...path, "ports"], "missing; without a port nothing reaches this service");
   return service.ports.map((port, index) => toPort(port, service, [...path, "ports", index], findings));
-}
-
-function toPort(port: DocumentPort, service: TcpService, path: KeyPath, findings: Findings): ServicePort {
-  const [start, end] = toRange(port, path, findings);
-  const handlers = [...new Set<Handler>(port.handlers)].sort();
-  const http = toHttpOptions(port.http_options, [...path, "http_options"], findings);
-  const result: ServicePort = { start, end, handlers, forceHttps: port.force_https, http };
-  if (findings.hasErrorAt([...path, "handlers"])) return result;
-  if (port.force_https && !handlers.includes("http")) findings.error([...path, "force_https"], 'expected handlers to have "http"');
-  if (service.protocol === "udp") {
-    if (handlers.length > 0) findings.error([...path, "handlers"], "expected none, because UDP has no handlers");
-    if (start !== service.internal_port || end !== start) {
-      findings.error([...path, "port"], `expected ${service.internal_port}, because UDP keeps the port number`);
-    }
-  } else if (handlers.length === 0) {
-    findings.pending([...path, "handlers"], "raw TCP (no handlers) is ");
-  } else if (handlers.length === 1 && handlers[0] === "tls") {
-    findings.pending([...path, "handlers"], '"tls" without "http" is ');
-  }
-  if (http !== null && !handlers.includes("http")) findings.warning([...path, "http_options"], 'no effect without the "http" handler');
-  return result;
-}
-
-function toRange(
-  { port, start_port: first, end_port: last }: DocumentPort,
-  path: KeyPath,
-  findings: Findings,
-): [start: number, end: number] {
-  if (port !== undefined) {
-    if (first !== undefined || last !== undefined)
-      findings.error([...path, "port"], "start_port or end_port is given too; keep one of them");
-    return [port, port];
-  }
-  if (first === undefined && last === undefined) findings.error([...path, "port"], "missing; expected a port, or start_port and end_port");
-  const [start, end] = [first ?? 1, last ?? 65_535];
-  if (start > end) findings.error([...path, "end_port"], `expected at least start_port (${start}), got ${end}`);
-  return [start, end];
 }
 
 /** Named as Fly names them, numbered through the whole app so that no machine has two of one name. */
@@ -166,7 +130,7 @@ function toConcurrency(limits: TcpService["concurrency"], ports: readonly Servic
   if (limits.soft_limit && softLimit < limits.soft_limit) {
     findings.warning([...key, "soft_limit"], `expected at most hard_limit (${softLimit}), got ${limits.soft_limit}; ${softLimit} is used`);
   }
-  const isHttp = ports.some((port) => port.handlers.includes("http") || port.handlers.includes("edge_http"));
+  const isHttp = ports.some((port) => port.handlers.includes("http"));
   if (limits.type === "requests" && ports.length > 0 && !isHttp) {
     findings.warning([...key, "type"], 'only the "http" handler can count requests; connections are counted');
   }

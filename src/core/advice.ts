@@ -22,6 +22,7 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   head_too_large: "Send fewer or shorter header fields; clearing the cookies of this site often helps.",
   version_not_supported: "Use HTTP/1.1.",
   client_closed: "Send the request again.",
+  connection_idle: "Connect again, and send something now and then.",
   tls_unknown_name: "Check the name of the host.",
   tls_handshake_failed: "Use TLS 1.2 or 1.3.",
 

@@ -83,7 +83,7 @@ export interface Concurrency {
   readonly hardLimit: number | null;
 }
 
-export type Handler = "http" | "tls" | "pg_tls" | "proxy_proto" | "edge_http";
+export type Handler = "http" | "tls" | "pg_tls" | "proxy_proto";
 
 /** A public port of a service; reference section 1.6. A range has `start` below `end`. */
 export interface ServicePort {
@@ -94,6 +94,7 @@ export interface ServicePort {
   readonly forceHttps: boolean;
   /** null where nothing of it is asked for, the usual case. */
   readonly http: HttpOptions | null;
+  readonly rules: ConnectionRules;
 }
 
 /** `http_options` of a port; reference section 2.6. */
@@ -110,6 +111,14 @@ export interface ResponseHeader {
   readonly name: string;
   readonly values: readonly string[];
 }
+
+/** What holds for the connections to a public port beyond its handlers. */
+export interface ConnectionRules {
+  /** How long a connection without the http handler may be silent; 0: for ever. */
+  readonly idleTimeoutMs: number;
+}
+
+export const PLAIN_RULES: ConnectionRules = { idleTimeoutMs: 0 };
 
 /** Reference section 1.7. Durations are already clamped. */
 export type ServiceCheck = HttpCheck | TcpCheck;

@@ -35,6 +35,7 @@ export const ERRORS = {
   head_too_large: { status: 431, blame: "client", retry: "never", summary: "the header fields are too large or too many" },
   version_not_supported: { status: 505, blame: "client", retry: "never", summary: "only HTTP/1.0 and HTTP/1.1 are understood here" },
   client_closed: { status: 0, blame: "client", retry: "never", summary: "the client left before the response was complete" },
+  connection_idle: { status: 0, blame: "client", retry: "never", summary: "the connection was silent for too long" },
   tls_unknown_name: { status: 0, blame: "client", retry: "never", summary: "no app declares the name in the TLS handshake" },
   tls_handshake_failed: { status: 0, blame: "client", retry: "never", summary: "the TLS handshake failed" },
 

@@ -1,10 +1,11 @@
-// What the access log says of an exchange, and of what was none.
+// What the access log says of an exchange, of a connection without any, and of what was none.
 
 import { FIELD } from "../http/field-names.ts";
 import { ERRORS, type ErrorCode } from "../core/errors.ts";
 import type { AccessLine } from "../telemetry/access-log.ts";
 import type { ClientChannel } from "./client-channel.ts";
 import type { Exchange } from "./exchange.ts";
+import type { RawConnection } from "./raw-connection.ts";
 
 /** Of an exchange that is over. */
 export function exchangeLine(exchange: Exchange): AccessLine {
@@ -18,6 +19,7 @@ export function exchangeLine(exchange: Exchange): AccessLine {
     path: head.target,
     protocol: channel.protocol,
     scheme: channel.client.scheme,
+    port: undefined,
     status: exchange.status,
     code: exchange.code ?? undefined,
     app: service?.app,
@@ -44,6 +46,7 @@ export function unreadableLine({ client, protocol, bytesSent }: ClientChannel, c
     path: "",
     protocol,
     scheme: client.scheme,
+    port: undefined,
     status: ERRORS[code].status,
     code,
     app: undefined,
@@ -56,6 +59,34 @@ export function unreadableLine({ client, protocol, bytesSent }: ClientChannel, c
     wake_ms: undefined,
     bytes_in: 0,
     bytes_out: bytesSent,
+    user_agent: undefined,
+  };
+}
+
+/** Of a connection without the http handler that is over. */
+export function connectionLine(connection: RawConnection): AccessLine {
+  const { facts, service, lastMachine } = connection;
+  return {
+    id: connection.id,
+    client: facts.ends.sourceIp,
+    method: "",
+    host: facts.serverName ?? "",
+    path: "",
+    protocol: "TCP",
+    scheme: facts.kind,
+    port: facts.ends.destinationPort,
+    status: 0,
+    code: connection.code ?? undefined,
+    app: service.app,
+    region: lastMachine?.region,
+    machine: lastMachine?.id,
+    attempts: connection.attempts,
+    duration_ms: rounded(performance.now() - connection.startedMs),
+    ttfb_ms: undefined,
+    wait_ms: connection.heldMs === 0 ? undefined : rounded(connection.heldMs),
+    wake_ms: connection.hadToWake ? rounded(connection.heldMs) : undefined,
+    bytes_in: connection.bytesReceived,
+    bytes_out: connection.bytesSent,
     user_agent: undefined,
   };
 }

@@ -7,7 +7,6 @@ import type { ErrorCode } from "../core/errors.ts";
 import { ProxyError } from "../core/errors.ts";
 import { MicrosecondText } from "../core/microsecond-text.ts";
 import type { RequestIds } from "../core/request-id.ts";
-import type { LoadTable } from "../catalog/load-table.ts";
 import type { Balancer, Refusal } from "../routing/balancer.ts";
 import type { Router } from "../routing/router.ts";
 import { forward } from "../upstream/forward.ts";
@@ -16,6 +15,7 @@ import type { Gate } from "../wake/gate.ts";
 import type { ClientChannel } from "./client-channel.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import { Exchange, type ExchangeDriver } from "./exchange.ts";
+import type { Places } from "./places.ts";
 import { httpsLocation, type HttpsPorts } from "./redirects.ts";
 import { respondWithError } from "./respond.ts";
 
@@ -23,12 +23,10 @@ export interface RequestHandlerOptions {
   readonly router: Router<EdgeService, EdgeApp>;
   readonly balancer: Balancer;
   readonly gate: Gate;
-  readonly load: LoadTable;
+  readonly places: Places;
   readonly ids: RequestIds;
   readonly httpsPorts: () => HttpsPorts;
   readonly maxAttempts: number;
-  /** A number in [0, 1). */
-  readonly random: () => number;
   /** All running machines are above their soft limit and another could be woken. Called often; the receiver thins it out. */
   readonly onBusy: (service: EdgeService) => void;
   /** A request that waited for a machine to wake is on its way to it. */
@@ -138,9 +136,7 @@ export class RequestHandler implements ExchangeDriver {
     const machine = exchange.machine;
     if (machine === null) return;
     exchange.machine = null;
-    this.#options.balancer.release(machine);
-    const service = exchange.service!;
-    if (service.hardLimit !== null) this.#passOn(service);
+    this.#options.places.release(exchange.service!, machine);
   }
 
   onDone(exchange: Exchange): void {
@@ -151,19 +147,6 @@ export class RequestHandler implements ExchangeDriver {
   #current({ service }: Exchange): EdgeService | undefined {
     const app = this.#options.router.app(service!.app);
     return app?.services.find(({ key }) => key === service!.key);
-  }
-
-  /**
-   * A place became free: it goes to the worker of one who waits, drawn among all of them. If each worker served its own first, those of
-   * the others would wait for as long as there is load.
-   */
-  #passOn(service: EdgeService): void {
-    const { gate, load, random } = this.#options;
-    const waiting = load.count(service.waitSlot);
-    if (waiting === 0) return;
-    const isOurs = random() * waiting < load.held(service.waitSlot);
-    if (isOurs) gate.onReleased(service);
-    if (!isOurs || !gate.isHolding(service)) load.signal(service.waitSlot);
   }
 
   /** The service that a request waited for is gone: another one may have its public port now. */

@@ -1,8 +1,13 @@
-// A port that clients connect to: TLS where it has to be, then an HTTP/1.1 connection. Step 1 in the life of a request.
+// A port that clients connect to: TLS where it has to be, then an HTTP/1.1 connection or a raw one. Step 1 in the life of a request.
 
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import type { Ends } from "../core/ends.ts";
+import type { PortKind } from "../core/port-kind.ts";
+import type { Router } from "../routing/router.ts";
 import type { ClientFacts } from "../upstream/forward.ts";
+import type { EdgeApp, EdgeService } from "./edge-app.ts";
 import { Http1Connection, type ConnectionContext } from "./http1-connection.ts";
+import { RawConnection, type RawContext } from "./raw-connection.ts";
 import { TlsHandshake, type TlsServing } from "./tls-handshake.ts";
 
 export interface ListenerOptions {
@@ -11,11 +16,13 @@ export interface ListenerOptions {
   readonly port: number;
   /** The port by which clients and `fly.toml` know it. */
   readonly publicPort: number;
-  /** null: plain text. */
-  readonly tls: TlsServing | null;
+  readonly kind: Exclude<PortKind, "udp">;
+  readonly tls: TlsServing;
   readonly handshakeTimeoutMs: number;
   readonly region: string;
   readonly connections: Omit<ConnectionContext, "onClosed">;
+  readonly raw: RawContext;
+  readonly router: Router<EdgeService, EdgeApp>;
   readonly events: ListenerEvents;
 }
 
@@ -32,14 +39,30 @@ const BACKLOG = 4096;
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #server: Server;
-  readonly #connections = new Set<Http1Connection>();
+  readonly #connections = new Set<Http1Connection | RawConnection>();
   readonly #handshakes = new Set<TlsHandshake>();
   readonly #context: ConnectionContext;
-  #onEmpty: (() => void) | null = null;
+  readonly #rawContext: RawContext;
+  #isDraining = false;
+  readonly #drained = Promise.withResolvers<void>();
 
   constructor(options: ListenerOptions) {
     this.#options = options;
-    this.#context = { ...options.connections, onClosed: (connection) => this.#forget(connection) };
+    const { connections, raw, events } = options;
+    this.#context = {
+      ...connections,
+      onClosed: (connection) => {
+        this.#forget(connection);
+        events.onClosed(connection);
+      },
+    };
+    this.#rawContext = {
+      ...raw,
+      onClosed: (connection) => {
+        this.#forget(connection);
+        raw.onClosed(connection);
+      },
+    };
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: false }, (socket) => this.#accept(socket));
     // Accepting can fail for a while (no more descriptors); the listener itself is not broken by it.
     this.#server.on("error", () => {});
@@ -61,15 +84,14 @@ export class Listener {
     });
   }
 
-  /** Accepts no more; connections end after what they are doing. Resolves when all have ended. */
+  /** Accepts no more; connections end after what they are doing. Resolves when all have ended; may be called again. */
   drain(): Promise<void> {
     this.#server.close();
     for (const handshake of this.#handshakes) handshake.destroy();
     for (const connection of this.#connections) connection.drain();
-    if (this.#connections.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#onEmpty = resolve;
-    });
+    this.#isDraining = true;
+    if (this.#connections.size === 0) this.#drained.resolve();
+    return this.#drained.promise;
   }
 
   destroy(): void {
@@ -79,10 +101,11 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    const { tls, handshakeTimeoutMs, events, connections } = this.#options;
+    const { kind, tls, handshakeTimeoutMs, events, connections } = this.#options;
+    if (kind === "tcp") return this.#openRaw(socket);
     // One for the handshake and the first head together: whoever trickles both in has no more time than for one.
     const headDeadlineMs = connections.deadlines.after(connections.timeouts.requestHeadMs);
-    if (tls === null) return this.#open(socket, "http", headDeadlineMs);
+    if (kind === "http") return this.#open(socket, "http", headDeadlineMs);
     const handshake = new TlsHandshake(socket, tls, connections.deadlines, handshakeTimeoutMs, {
       onSecure: (secured, seconds) => {
         this.#handshakes.delete(handshake);
@@ -99,21 +122,41 @@ export class Listener {
 
   #open(socket: Socket, scheme: "http" | "https", headDeadlineMs: number): void {
     const { publicPort, region } = this.#options;
-    const ip = plainIp(socket.remoteAddress);
-    const localIp = plainIp(socket.localAddress);
-    // A client that was gone before it was accepted has no address any more.
-    if (ip === null || localIp === null) {
-      socket.destroy();
-      return;
-    }
-    const client: ClientFacts = { ip, scheme, localIp, port: publicPort, region };
+    const ends = this.#ends(socket);
+    if (ends === null) return;
+    const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region };
     this.#connections.add(new Http1Connection(socket, client, this.#context, headDeadlineMs));
   }
 
-  #forget(connection: Http1Connection): void {
+  /** No name tells apps apart here, so there is one on this port; none for a moment, if it is just going. */
+  #openRaw(socket: Socket): void {
+    const { kind, router, publicPort } = this.#options;
+    const ends = this.#ends(socket);
+    if (ends === null) return;
+    const route = router.only("tcp", publicPort);
+    if (route === null) {
+      socket.resetAndDestroy();
+      return;
+    }
+    const connection = new RawConnection(socket, { kind, ends, serverName: null, isSecure: false, route }, this.#rawContext);
+    this.#connections.add(connection);
+    connection.begin();
+  }
+
+  /** null, and the socket closed: the client was gone before it was accepted, and has no address any more. */
+  #ends(socket: Socket): Ends | null {
+    const sourceIp = plainIp(socket.remoteAddress);
+    const destinationIp = plainIp(socket.localAddress);
+    if (sourceIp === null || destinationIp === null) {
+      socket.destroy();
+      return null;
+    }
+    return { sourceIp, sourcePort: socket.remotePort ?? 0, destinationIp, destinationPort: this.#options.publicPort };
+  }
+
+  #forget(connection: Http1Connection | RawConnection): void {
     this.#connections.delete(connection);
-    this.#options.events.onClosed(connection);
-    if (this.#connections.size === 0) this.#onEmpty?.();
+    if (this.#isDraining && this.#connections.size === 0) this.#drained.resolve();
   }
 }
 

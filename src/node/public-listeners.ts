@@ -1,12 +1,12 @@
-// Which public ports the edge listens on: 80 and 443, and every other port on which an app serves HTTP; each on every bind address.
+// Which public ports the edge listens on: 80 and 443, and every other port of a service; each on every bind address.
 
 import type { Logger } from "pino";
 import type { App } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
+import { portKind, type PortKind } from "../core/port-kind.ts";
 import type { ListenerStatus } from "../admin/control.ts";
 import type { EdgeConfig } from "../config/node-config.ts";
 import type { ListenFailure, WorkerPool } from "./worker-pool.ts";
-import type { ListenRequest } from "./worker-messages.ts";
 
 export interface PublicListenersOptions {
   readonly edge: EdgeConfig;
@@ -19,64 +19,103 @@ const ABSENT_FAMILY = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
 export class PublicListeners {
   readonly #options: PublicListenersOptions;
-  readonly #open = new Map<string, ListenerStatus>();
+  readonly #open = new Map<string, Listening>();
 
   constructor(options: PublicListenersOptions) {
     this.#options = options;
   }
 
   get status(): ListenerStatus[] {
-    return [...this.#open.values()];
+    return [...this.#open.values()].map(({ port, host, bound }) => ({
+      scheme: schemeOf(port),
+      publicPort: port.publicPort,
+      host,
+      port: bound,
+    }));
   }
 
   /** Opens what is missing, then closes what no app needs any more. Throws `config_invalid` when a port cannot be bound. */
   async apply(apps: readonly App[]): Promise<void> {
     const { edge, workers } = this.#options;
     const wanted = publicPorts(apps);
-    for (const [publicPort, tls] of wanted) {
-      for (const host of edge.bind) await this.#listen({ host, publicPort, tls, port: edge.ports[publicPort] ?? publicPort });
-      if (!this.status.some((listener) => listener.publicPort === publicPort)) {
-        throw new ProxyError("config_invalid", `port ${publicPort} cannot be bound on any of ${edge.bind.join(", ")}`);
+    for (const port of wanted.values()) {
+      for (const host of edge.bind) await this.#listen(port, host);
+      if (![...this.#open.values()].some((listening) => keyOf(listening.port) === keyOf(port))) {
+        throw new ProxyError("config_invalid", `port ${port.publicPort} cannot be bound on any of ${edge.bind.join(", ")}`);
       }
     }
-    for (const [key, { publicPort, scheme }] of [...this.#open]) {
-      if (wanted.get(publicPort) === (scheme === "https")) continue;
+    for (const [key, { port }] of [...this.#open]) {
+      if (wanted.has(keyOf(port))) continue;
       workers.unlisten(key);
       this.#open.delete(key);
     }
     workers.setHttpsPorts({ boundHttp: this.#bound(80), boundHttps: this.#bound(443) });
   }
 
-  async #listen({ host, publicPort, tls, port }: Omit<ListenRequest, "key">): Promise<void> {
-    const scheme = tls ? "https" : "http";
-    const key = `${scheme} ${publicPort} ${host}`;
-    if (this.#open.has(key)) return;
-    const bound = await this.#options.workers.listen({ key, host, port, publicPort, tls });
+  async #listen(port: PublicPort, host: string): Promise<void> {
+    const { edge, workers, log } = this.#options;
+    const { kind, publicPort } = port;
+    const key = `${keyOf(port)} ${host}`;
+    const open = this.#open.get(key);
+    if (open !== undefined) {
+      this.#open.set(key, { ...open, port });
+      return;
+    }
+    const wanted = edge.ports[publicPort] ?? publicPort;
+    const bound = await workers.listen({ key, host, port: wanted, publicPort, kind });
     if (typeof bound === "number") {
-      this.#open.set(key, { scheme, publicPort, host, port: bound });
+      this.#open.set(key, { port, host, bound });
       return;
     }
     if (!ABSENT_FAMILY.has(bound.code)) throw refusal(bound);
-    this.#options.log.warn({ host, port }, "this address does not exist here, going on without it");
+    log.warn({ host, port: wanted }, "this address does not exist here, going on without it");
   }
 
   #bound(publicPort: number): number {
-    return this.status.find((listener) => listener.publicPort === publicPort)?.port ?? publicPort;
+    return this.status.find((listener) => listener.publicPort === publicPort && listener.scheme !== "udp")?.port ?? publicPort;
   }
 }
 
-/** Public ports with an HTTP handler, and whether TLS ends there. */
-function publicPorts(apps: readonly App[]): Map<number, boolean> {
-  const ports = new Map([
-    [80, false],
-    [443, true],
-  ]);
-  for (const app of apps) {
-    for (const { start, end, handlers } of app.services.flatMap((service) => service.ports)) {
-      if (!handlers.includes("http")) continue;
-      for (let port = start; port <= end; port++) ports.set(port, ports.get(port) === true || handlers.includes("tls"));
+interface PublicPort {
+  readonly kind: PortKind;
+  readonly publicPort: number;
+  /** Does any app speak HTTP on it? */
+  readonly isHttp: boolean;
+}
+
+interface Listening {
+  readonly port: PublicPort;
+  readonly host: string;
+  readonly bound: number;
+}
+
+/** A port that becomes of another kind is another listener; the connections of the one before end as they would have. */
+function keyOf({ kind, publicPort }: PublicPort): string {
+  return `${kind} ${publicPort}`;
+}
+
+function schemeOf({ kind, isHttp }: PublicPort): ListenerStatus["scheme"] {
+  return kind === "tls" && isHttp ? "https" : kind;
+}
+
+/** By key. Apps agree about each port (see config/app-conflicts.ts). */
+function publicPorts(apps: readonly App[]): Map<string, PublicPort> {
+  const ports = new Map<string, PublicPort>();
+  const want = (port: PublicPort): void => {
+    const key = keyOf(port);
+    ports.set(key, { ...port, isHttp: port.isHttp || ports.get(key)?.isHttp === true });
+  };
+  for (const { protocol, ports: given } of apps.flatMap((app) => app.services)) {
+    for (const port of given) {
+      const kind = portKind(protocol, port);
+      const isHttp = port.handlers.includes("http");
+      for (let publicPort = port.start; publicPort <= port.end; publicPort++) want({ kind, publicPort, isHttp });
     }
   }
+  const isTaken = (publicPort: number): boolean =>
+    [...ports.values()].some((port) => port.publicPort === publicPort && port.kind !== "udp");
+  if (!isTaken(80)) want({ kind: "http", publicPort: 80, isHttp: true });
+  if (!isTaken(443)) want({ kind: "tls", publicPort: 443, isHttp: true });
   return ports;
 }
 

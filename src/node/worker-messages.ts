@@ -2,6 +2,7 @@
 
 import type { AppEntry } from "../catalog/entry.ts";
 import type { ErrorCode } from "../core/errors.ts";
+import type { PortKind } from "../core/port-kind.ts";
 import type { IssuedCertificate } from "../certs/issuer.ts";
 import type { HttpsPorts } from "../edge/redirects.ts";
 import type { TrafficReport } from "../telemetry/traffic.ts";
@@ -44,12 +45,12 @@ export interface WorkerLimits {
 }
 
 export interface ListenRequest {
-  /** Names the listener: `https 443 127.0.0.1`. */
+  /** Names the listener: `tls 443 127.0.0.1`. */
   readonly key: string;
   readonly host: string;
   readonly port: number;
   readonly publicPort: number;
-  readonly tls: boolean;
+  readonly kind: PortKind;
 }
 
 export type ToWorker =

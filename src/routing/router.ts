@@ -1,8 +1,9 @@
 // Hot path. Which app and service a request is for: by host name, then by the public port it came to (reference section 2.1).
 
-import type { ServicePort } from "../core/app.ts";
+import type { Service, ServicePort } from "../core/app.ts";
 
 export interface Routable {
+  readonly protocol: Service["protocol"];
   readonly ports: readonly ServicePort[];
 }
 
@@ -54,6 +55,28 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
       }
     }
     return null;
+  }
+
+  /** What the app has on a public port, whatever its handlers; null when that is nothing. */
+  portOf(app: App, protocol: Service["protocol"], publicPort: number): Route<Service> | null {
+    for (const service of app.services) {
+      if (service.protocol !== protocol) continue;
+      const port = service.ports.find(({ start, end }) => publicPort >= start && publicPort <= end);
+      if (port !== undefined) return { service, port };
+    }
+    return null;
+  }
+
+  /** The route of the one app on a public port; null when there is none, or more than one. */
+  only(protocol: Service["protocol"], publicPort: number): Route<Service> | null {
+    let only: Route<Service> | null = null;
+    for (const app of this.#apps.values()) {
+      const route = this.portOf(app, protocol, publicPort);
+      if (route === null) continue;
+      if (only !== null) return null;
+      only = route;
+    }
+    return only;
   }
 
   #forgetHosts(name: string): void {

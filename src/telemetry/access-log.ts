@@ -11,7 +11,9 @@ export interface AccessLine {
   readonly path: string;
   readonly protocol: string;
   readonly scheme: string;
-  /** 0: the client left before there was one. */
+  /** Public port, of a connection without the http handler. */
+  readonly port: number | undefined;
+  /** 0: the client left before there was one, or there was no HTTP. */
   readonly status: number;
   /** Error code; docs/errors.md. */
   readonly code: string | undefined;

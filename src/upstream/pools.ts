@@ -2,6 +2,7 @@
 
 import type { Address } from "../core/app.ts";
 import { UpstreamConnection, type CarriedExchange, type ConnectionOwner, type UpstreamContext } from "./connection.ts";
+import { Link, type LinkEvents, type LinkOwner } from "./link.ts";
 
 /** Connections being set up to one machine at once: a burst on a machine that just woke must fit its listen backlog. */
 const MAX_DIALING = 64;
@@ -45,12 +46,18 @@ export class Pools {
   }
 }
 
-export class Pool implements ConnectionOwner {
+/** What waits for its turn to be dialled. */
+interface Dialable {
+  readonly isOpen: boolean;
+  dial(): void;
+}
+
+export class Pool implements ConnectionOwner, LinkOwner {
   readonly address: Address;
   readonly #context: UpstreamContext;
   readonly #reusable: boolean;
   readonly #idle: UpstreamConnection[] = [];
-  #queued: UpstreamConnection[] = [];
+  #queued: Dialable[] = [];
   readonly #observer: PoolObserver;
   #dialing = 0;
 
@@ -74,8 +81,14 @@ export class Pool implements ConnectionOwner {
     }
     const connection = new UpstreamConnection(this.#context, this, this.address, this.#reusable, exchange);
     exchange.upstream = connection;
-    if (this.#dialing < MAX_DIALING) this.#dial(connection);
-    else this.#queued.push(connection);
+    this.#dialInTurn(connection);
+  }
+
+  /** A bare connection of its own, dialled as soon as it is its turn. What becomes of it is heard later, never during the call. */
+  link(events: LinkEvents): Link {
+    const link = new Link(this.#context, this, this.address, events);
+    this.#dialInTurn(link);
+    return link;
   }
 
   closeIdle(): void {
@@ -108,7 +121,16 @@ export class Pool implements ConnectionOwner {
     if (index !== -1) this.#idle.splice(index, 1);
   }
 
-  #dial(connection: UpstreamConnection): void {
+  onUnlinked(wasConnected: boolean): void {
+    if (wasConnected) this.#observer.onDisconnected();
+  }
+
+  #dialInTurn(connection: Dialable): void {
+    if (this.#dialing < MAX_DIALING) this.#dial(connection);
+    else this.#queued.push(connection);
+  }
+
+  #dial(connection: Dialable): void {
     this.#dialing++;
     connection.dial();
   }

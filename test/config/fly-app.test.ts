@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 
-import { leastAggressiveAutoStop } from "../../src/core/app.ts";
+import { leastAggressiveAutoStop, PLAIN_RULES } from "../../src/core/app.ts";
 import type { App, Service } from "../../src/core/app.ts";
 import { linesOf, loadApp, loadFiles } from "./files.ts";
 
@@ -50,8 +50,8 @@ test("http_service is one TCP service with port 80, which alone forces HTTPS, an
       minMachinesRunning: 0,
       concurrency: { type: "connections", softLimit: 20, hardLimit: null },
       ports: [
-        { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null },
-        { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null },
+        { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null, rules: PLAIN_RULES },
+        { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null, rules: PLAIN_RULES },
       ],
       checks: [
         {
@@ -114,7 +114,9 @@ test("http_service comes before services, keys tell services on one port apart, 
   assert.equal(tcp!.gracePeriodMs, 0);
   assert.ok(http?.type === "http");
   assert.deepEqual([http.method, http.headers], ["HEAD", { "X-Probe": "1" }]);
-  assert.deepEqual(app.services[1]!.ports, [{ start: 8081, end: 8081, handlers: ["http", "tls"], forceHttps: false, http: null }]);
+  assert.deepEqual(app.services[1]!.ports, [
+    { start: 8081, end: 8081, handlers: ["http", "tls"], forceHttps: false, http: null, rules: PLAIN_RULES },
+  ]);
 });
 
 test("durations of checks are kept within one second and one minute, with a warning each", (t) => {

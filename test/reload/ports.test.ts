@@ -1,13 +1,12 @@
 // Public ports come and go with the apps that ask for them, on all workers, and also while one of these is being replaced.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { request } from "node:https";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ask, identify, processApp } from "../support/apps.ts";
+import { freePort } from "../support/backend.ts";
 import { rootOf } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
@@ -19,16 +18,6 @@ before(async () => {
   port = await freePort();
 });
 after(() => node[Symbol.asyncDispose]());
-
-/** One that nobody listens on now; the kernel gives it to nobody else soon. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port: free } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return free;
-}
 
 /** An app with one more public port. */
 function withPort(handlers: readonly string[]): string {

@@ -27,9 +27,9 @@ function machine(description: string, slot: number, changes: Partial<MachineEntr
 }
 
 function service(machines: readonly MachineEntry[], changes: Partial<ServiceEntry> = {}): ServiceEntry {
-  const { key, internalPort, ports } = sampleService();
+  const { key, protocol, internalPort, ports } = sampleService();
   const limits = { autoStart: true, softLimit: 2, hardLimit: 3, maxBodyBytes: null, reusesConnections: true, waitSlot: 999 };
-  return { app: "hello", key, internalPort, ports, ...limits, machines, ...changes };
+  return { app: "hello", key, protocol, internalPort, ports, ...limits, machines, ...changes };
 }
 
 function app(...services: ServiceEntry[]): AppEntry {

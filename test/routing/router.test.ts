@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { Handler, ServicePort } from "../../src/core/app.ts";
+import { PLAIN_RULES, type Handler, type ServicePort } from "../../src/core/app.ts";
 import { Router, type Routable, type RoutableApp } from "../../src/routing/router.ts";
 
 interface Service extends Routable {
@@ -18,6 +18,7 @@ const port = (start: number, end = start, handlers: Handler[] = ["http"]): Servi
   handlers,
   forceHttps: false,
   http: null,
+  rules: PLAIN_RULES,
 });
 const app = (name: string, hostnames: string[], services: Service[] = []): App => ({ name, hostnames, services });
 
@@ -62,11 +63,11 @@ test("an app that is deleted is gone with its hosts", () => {
 });
 
 test("the public port chooses the service, ranges and all", () => {
-  const services = [
-    { name: "raw", ports: [port(443, 443, []), port(5432, 5432, ["pg_tls"])] },
-    { name: "web", ports: [port(80), port(443, 443, ["http", "tls"])] },
-    { name: "range", ports: [port(8000, 8010)] },
-    { name: "late", ports: [port(80), port(8005)] },
+  const services: Service[] = [
+    { name: "raw", protocol: "tcp", ports: [port(443, 443, []), port(5432, 5432, ["pg_tls"])] },
+    { name: "web", protocol: "tcp", ports: [port(80), port(443, 443, ["http", "tls"])] },
+    { name: "range", protocol: "tcp", ports: [port(8000, 8010)] },
+    { name: "late", protocol: "tcp", ports: [port(80), port(8005)] },
   ];
   const one = app("a", ["h"], services);
   const router = routerOf(one);

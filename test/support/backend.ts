@@ -47,6 +47,16 @@ export async function startRawBackend(onConnection: (socket: Socket) => void): P
   };
 }
 
+/** One that nobody listens on now; the kernel gives it to nobody else soon. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
 /** The `fly.toml` of an app whose one machine is a server that a test runs. */
 export function staticApp(name: string, port: number, more = ""): string {
   return `

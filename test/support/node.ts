@@ -15,10 +15,14 @@ export interface TestNodeOptions {
   readonly apps: Readonly<Record<string, string>>;
   /** Lines put in front of kittiwake.toml; `region` and `workers` have defaults. */
   readonly settings?: string;
+  /** More lines of [edge]. */
+  readonly edge?: string;
   /** Tables put at its end. */
   readonly tables?: string;
   readonly region?: string;
   readonly workers?: number;
+  /** Public ports beyond 80 and 443, each bound to one that the system chooses. */
+  readonly ports?: readonly number[];
   /** Keep data and configuration of an earlier node. */
   readonly dir?: string;
 }
@@ -39,11 +43,17 @@ export class TestNode implements AsyncDisposable {
   }
 
   get httpPort(): number {
-    return this.#port("http");
+    return this.boundPort(80);
   }
 
   get httpsPort(): number {
-    return this.#port("https");
+    return this.boundPort(443);
+  }
+
+  /** Where a public port is bound; UDP has numbers of its own. */
+  boundPort(publicPort: number, transport: "tcp" | "udp" = "tcp"): number {
+    const { listeners } = this.node.control.status();
+    return listeners.find((one) => one.publicPort === publicPort && (one.scheme === "udp") === (transport === "udp"))!.port;
   }
 
   get adminUrl(): string {
@@ -75,11 +85,6 @@ export class TestNode implements AsyncDisposable {
     assertNoneLeft(join(this.dir, "data"));
     rmSync(this.dir, { recursive: true, force: true });
   }
-
-  #port(scheme: "http" | "https"): number {
-    const publicPort = scheme === "http" ? 80 : 443;
-    return this.node.listeners.find((listener) => listener.publicPort === publicPort)!.port;
-  }
 }
 
 /** Writes the configuration; returns the path of kittiwake.toml. */
@@ -95,7 +100,8 @@ export function writeConfig(dir: string, options: TestNodeOptions): string {
     'apps = ["apps/*.toml"]',
     "[edge]",
     'bind = ["127.0.0.1"]',
-    "ports = { 80 = 0, 443 = 0 }",
+    `ports = { ${[80, 443, ...(options.ports ?? [])].map((port) => `${port} = 0`).join(", ")} }`,
+    options.edge ?? "",
     "[admin]",
     'listen = "127.0.0.1:0"',
     "[log]",

@@ -1,6 +1,6 @@
 // Apps as the config would resolve them, with everything that a test does not care about filled in.
 
-import type { App, MachineSpec, Service } from "../../src/core/app.ts";
+import { PLAIN_RULES, type App, type MachineSpec, type Service } from "../../src/core/app.ts";
 
 export function sampleService(changes: Partial<Service> = {}): Service {
   return {
@@ -13,8 +13,8 @@ export function sampleService(changes: Partial<Service> = {}): Service {
     minMachinesRunning: 0,
     concurrency: { type: "requests", softLimit: 20, hardLimit: null },
     ports: [
-      { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null },
-      { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null },
+      { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null, rules: PLAIN_RULES },
+      { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null, rules: PLAIN_RULES },
     ],
     checks: [],
     maxBodyBytes: null,

@@ -1,0 +1,68 @@
+// From one `[[services.ports]]` entry to the core's port: its range, its handlers without aliases, and which of them go together.
+// Reference sections 1.6 and 2.2.
+
+import { PLAIN_RULES } from "../core/app.ts";
+import type { ConnectionRules, Handler, ServicePort } from "../core/app.ts";
+import type { Findings } from "./findings.ts";
+import { toHttpOptions } from "./fly-http-options.ts";
+import type { FlyDocument } from "./fly-toml.ts";
+import type { KeyPath } from "./problems.ts";
+
+type TcpService = FlyDocument["services"][number];
+type DocumentPort = TcpService["ports"][number];
+
+/** Each port of a range is a socket of its own in every worker. */
+const MOST_PORTS = 1_000;
+
+export function toPort(port: DocumentPort, service: TcpService, path: KeyPath, findings: Findings): ServicePort {
+  const [start, end] = toRange(port, path, findings);
+  // "edge_http" is what "http" was called once.
+  const handlers = [...new Set(port.handlers.map((handler): Handler => (handler === "edge_http" ? "http" : handler)))].sort();
+  if (!findings.hasErrorAt([...path, "handlers"])) {
+    if (port.force_https && !handlers.includes("http")) findings.error([...path, "force_https"], 'expected handlers to have "http"');
+    if (service.protocol === "udp") checkUdp(service, start, end, handlers, path, findings);
+    else checkHandlers(port, handlers, path, findings);
+  }
+  const http = toHttpOptions(port.http_options, [...path, "http_options"], findings);
+  if (http !== null && !handlers.includes("http")) findings.warning([...path, "http_options"], 'no effect without the "http" handler');
+  return { start, end, handlers, forceHttps: port.force_https, http, rules: toRules(port) };
+}
+
+function toRules({ kittiwake }: DocumentPort): ConnectionRules {
+  return { ...PLAIN_RULES, idleTimeoutMs: kittiwake.idle_timeout };
+}
+
+function checkUdp(service: TcpService, start: number, end: number, handlers: readonly Handler[], path: KeyPath, findings: Findings): void {
+  if (handlers.length > 0) findings.error([...path, "handlers"], "expected none, because UDP has no handlers");
+  if (start !== service.internal_port || end !== start) {
+    findings.error([...path, "port"], `expected ${service.internal_port}, because UDP keeps the port number`);
+  }
+}
+
+function checkHandlers({ kittiwake }: DocumentPort, handlers: readonly Handler[], path: KeyPath, findings: Findings): void {
+  const isHttp = handlers.includes("http");
+  if (isHttp && kittiwake.idle_timeout > 0) {
+    findings.error([...path, "kittiwake", "idle_timeout"], 'it is for connections without "http"; use http_options.idle_timeout');
+  }
+  if (handlers.length === 1 && handlers[0] === "tls") findings.pending([...path, "handlers"], '"tls" without "http" is ');
+}
+
+function toRange(
+  { port, start_port: first, end_port: last }: DocumentPort,
+  path: KeyPath,
+  findings: Findings,
+): [start: number, end: number] {
+  if (port !== undefined) {
+    if (first !== undefined || last !== undefined)
+      findings.error([...path, "port"], "start_port or end_port is given too; keep one of them");
+    return [port, port];
+  }
+  if (first === undefined && last === undefined) findings.error([...path, "port"], "missing; expected a port, or start_port and end_port");
+  const [start, end] = [first ?? 1, last ?? 65_535];
+  if (start > end) findings.error([...path, "end_port"], `expected at least start_port (${start}), got ${end}`);
+  if (end - start >= MOST_PORTS && (first !== undefined || last !== undefined)) {
+    const given = last === undefined ? "start_port" : "end_port";
+    findings.error([...path, given], `expected at most ${MOST_PORTS} ports, got those from ${start} to ${end}`);
+  }
+  return [start, end];
+}
