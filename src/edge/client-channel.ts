@@ -2,7 +2,7 @@
 
 import type { ErrorCode } from "../core/errors.ts";
 import type { Fields, ResponseHead } from "../http/message.ts";
-import type { ClientFacts } from "../upstream/forward.ts";
+import type { ClientFacts, ClientLines } from "../upstream/forward.ts";
 
 /** What the edge says of itself in a response, apart from the machine's fields; each protocol puts it into its own form. */
 export interface OwnFacts {
@@ -16,7 +16,7 @@ export type OwnField = readonly [name: string, value: string];
 export interface ClientChannel {
   readonly client: ClientFacts;
   /** `clientLines(client)`, made once. */
-  readonly clientLines: string;
+  readonly clientLines: ClientLines;
   /** Where the connection is counted: the app of its first request. The composition root's to set. */
   account: object | null;
   /** "HTTP/1.1", for the log. */

@@ -72,13 +72,21 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   /** Region and name of the last machine tried. */
   lastMachine: EdgeMachine | null = null;
 
-  constructor(driver: ExchangeDriver, channel: ClientChannel, head: RequestHead, facts: RequestFacts, startedMs: number) {
+  constructor(
+    driver: ExchangeDriver,
+    channel: ClientChannel,
+    head: RequestHead,
+    id: string,
+    traceparent: string,
+    startedText: string,
+    startedMs: number,
+  ) {
     this.#driver = driver;
     this.channel = channel;
     this.head = head;
-    this.id = facts.id;
-    this.traceparent = facts.traceparent;
-    this.startedText = facts.startedText;
+    this.id = id;
+    this.traceparent = traceparent;
+    this.startedText = startedText;
     this.startedMs = startedMs;
     this.isHeadRequest = head.method === "HEAD";
     this.requestBody = head.body === "until_close" ? "none" : head.body;

@@ -17,7 +17,7 @@ import { RequestDecoder, type Http1RequestHead, type RequestLimits } from "../ht
 import type { Fields, MessageSink, ResponseHead } from "../http/message.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import { ProxyError, type ErrorCode } from "../core/errors.ts";
-import { clientLines, type ClientFacts } from "../upstream/forward.ts";
+import { clientLines, type ClientFacts, type ClientLines } from "../upstream/forward.ts";
 import { SocketWriter, type WriteSlab } from "../upstream/socket-writer.ts";
 import type { ClientChannel, ClientEvents, OwnFacts, OwnField } from "./client-channel.ts";
 import { ownLines } from "./response-fields.ts";
@@ -54,7 +54,7 @@ const HIGHEST_PIPELINED_BYTES = 64 * 1024;
 export class Http1Connection implements ClientChannel, MessageSink<Http1RequestHead>, Timed {
   deadlineMs: number;
   readonly client: ClientFacts;
-  readonly clientLines: string;
+  readonly clientLines: ClientLines;
   readonly protocol: string = "HTTP/1.1";
   account: object | null = null;
   readonly #socket: Socket;
@@ -156,16 +156,18 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
     // Nobody waits for the rest of a body that the response did not wait for.
     if (!this.#requestEnded) this.#keepAlive = false;
     let framing = "";
+    let keepsLength = false;
     if (head.status === 101) framing = `connection: upgrade\r\nupgrade: ${head.fields.value(head.fields.find(FIELD.upgrade))}\r\n`;
     else if (isBodyless) {
-      if (head.status !== 204 && head.fields.find(FIELD.contentLength) !== -1) framing = framingLine("length", head.contentLength);
-    } else if (head.body === "none" || head.body === "length" || request.version === 11) {
+      keepsLength = head.status !== 204;
+    } else if (head.fields.find(FIELD.contentLength) !== -1) keepsLength = true;
+    else if (head.body === "none" || head.body === "length" || request.version === 11) {
       framing = framingLine(head.body, head.contentLength);
       this.#chunked = head.body === "chunked" || head.body === "until_close";
       if (head.body === "chunked") framing += announcementLine(head.fields);
     } else this.#keepAlive = false;
-    const lines = own === null ? "" : ownLines(head, own);
-    this.#writer.text(encodeResponseHead(head, lines + framing + (head.status === 101 ? "" : this.#connectionLine())));
+    const lines = own === null ? framing : ownLines(head, own) + framing;
+    this.#writer.text(encodeResponseHead(head, head.status === 101 ? lines : lines + this.#connectionLine(), keepsLength));
   }
 
   sendData(buffer: Buffer, start: number, end: number): boolean {

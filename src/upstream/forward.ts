@@ -32,9 +32,16 @@ export function forward(exchange: CarriedExchange, pool: Pool): void {
 }
 
 /** The lines that depend only on the connection; made once for it. Reference section 5.1. */
-export function clientLines(client: ClientFacts): string {
+export interface ClientLines {
+  /** Those that every request gets. */
+  readonly fixed: string;
+  /** The same, then those that a client's own fields change, for the usual request that has none of them. */
+  readonly usual: string;
+}
+
+export function clientLines(client: ClientFacts): ClientLines {
   const ssl = client.scheme === "https" ? "on" : "off";
-  const lines =
+  const fixed =
     `fly-client-ip: ${client.ip}\r\n` +
     `fly-forwarded-port: ${client.port}\r\n` +
     `fly-forwarded-proto: ${client.scheme}\r\n` +
@@ -42,20 +49,26 @@ export function clientLines(client: ClientFacts): string {
     `fly-region: ${client.region}\r\n` +
     `x-forwarded-proto: ${client.scheme}\r\n` +
     `x-forwarded-ssl: ${ssl}\r\n`;
-  // As one flat piece of text, or every request would put it together again.
-  return Buffer.from(lines, "latin1").toString("latin1");
+  return { fixed: flat(fixed), usual: flat(fixed + forwardedLines(client, "", "1.1", "", String(client.port))) };
 }
 
 /** The whole head of the request as the machine gets it. */
-export function machineHead(head: RequestHead, client: ClientFacts, ready: string, request: RequestFacts, keepsAlive: boolean): string {
+export function machineHead(
+  head: RequestHead,
+  client: ClientFacts,
+  lines: ClientLines,
+  request: RequestFacts,
+  keepsAlive: boolean,
+): string {
   const { fields } = head;
+  const isUsual =
+    head.version === 11 &&
+    fields.find(FIELD.xForwardedFor) === -1 &&
+    fields.find(FIELD.via) === -1 &&
+    fields.find(FIELD.xForwardedPort) === -1;
   let added =
-    ready +
-    `fly-request-id: ${request.id}\r\nfly-traceparent: ${request.traceparent}\r\nx-request-start: t=${request.startedText}\r\n` +
-    `x-forwarded-for: ${joined(head, FIELD.xForwardedFor)}${client.ip}, ${client.localIp}\r\n` +
-    `via: ${joined(head, FIELD.via)}${head.version === 11 ? "1.1" : "1.0"} kittiwake\r\n`;
-  const port = fields.find(FIELD.xForwardedPort);
-  added += port === -1 ? `x-forwarded-port: ${client.port}\r\n` : `x-forwarded-port: ${fields.value(port)}\r\n`;
+    `${isUsual ? lines.usual : lines.fixed + changedLines(head, client)}` +
+    `fly-request-id: ${request.id}\r\nfly-traceparent: ${request.traceparent}\r\nx-request-start: t=${request.startedText}\r\n`;
   // What comes back may have trailers only if the client wants them, since it is for it that the edge takes them (RFC 9110 section 10.1.4).
   const wantsTrailers = fields.find(FIELD.te) !== -1 && head.version >= 11 && acceptsTrailers(fields);
   if (wantsTrailers) added += "te: trailers\r\n";
@@ -66,6 +79,27 @@ export function machineHead(head: RequestHead, client: ClientFacts, ready: strin
   return encodeRequestHead(head, added);
 }
 
+/** The lines to which the client's own fields contribute. */
+function changedLines(head: RequestHead, client: ClientFacts): string {
+  const { fields } = head;
+  const port = fields.find(FIELD.xForwardedPort);
+  return forwardedLines(
+    client,
+    joined(head, FIELD.xForwardedFor),
+    head.version === 11 ? "1.1" : "1.0",
+    joined(head, FIELD.via),
+    port === -1 ? String(client.port) : fields.value(port),
+  );
+}
+
+function forwardedLines(client: ClientFacts, addresses: string, version: string, via: string, port: string): string {
+  return (
+    `x-forwarded-for: ${addresses}${client.ip}, ${client.localIp}\r\n` +
+    `via: ${via}${version} kittiwake\r\n` +
+    `x-forwarded-port: ${port}\r\n`
+  );
+}
+
 /** All values of a list field, each followed by a comma, so that one more can be appended. */
 function joined(head: RequestHead, id: number): string {
   const { fields } = head;
@@ -74,4 +108,9 @@ function joined(head: RequestHead, id: number): string {
   let text = "";
   for (let i = first; i < fields.count; i++) if (fields.id(i) === id) text += `${fields.value(i)}, `;
   return text;
+}
+
+/** As one flat piece of text, or every request would put it together again. */
+function flat(text: string): string {
+  return Buffer.from(text, "latin1").toString("latin1");
 }

@@ -7,11 +7,17 @@ import type { Socket } from "node:net";
 const SLAB_BYTES = 72 * 1024;
 /** From here on, bytes that nobody will overwrite are written as they are; copying them would cost more than a second call. */
 const DIRECT_BYTES = 16 * 1024;
+/** A message up to this long leaves as one string: Node writes it from its own stack, which costs less than a view on the slab. */
+const TEXT_BYTES = 4096;
 
-/** The shared memory, and whose bytes are in it. Whoever enters the worker's code from outside ends by flushing it. */
+/**
+ * The shared memory, and whose bytes are in it: those of `buffer`, then those of `text`. Whoever enters the worker's code from outside
+ * ends by flushing it.
+ */
 export class WriteSlab {
   buffer: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
   length = 0;
+  text = "";
   owner: SocketWriter | null = null;
 
   flush(): void {
@@ -47,12 +53,8 @@ export class SocketWriter {
   text(text: string): void {
     this.bytes += text.length;
     const slab = this.#take(text.length);
-    if (slab === null) {
-      this.#write(Buffer.from(text, "latin1"));
-      return;
-    }
-    slab.buffer.write(text, slab.length, "latin1");
-    slab.length += text.length;
+    if (slab === null) this.#write(Buffer.from(text, "latin1"));
+    else slab.text += text;
   }
 
   /** Appends a copy of `buffer[start, end)`. */
@@ -61,8 +63,12 @@ export class SocketWriter {
     while (start < end) {
       const part = Math.min(end - start, SLAB_BYTES);
       const slab = this.#take(part)!;
-      buffer.copy(slab.buffer, slab.length, start, start + part);
-      slab.length += part;
+      if (slab.length === 0 && slab.text.length + part <= TEXT_BYTES) slab.text += buffer.toString("latin1", start, start + part);
+      else {
+        settle(slab);
+        buffer.copy(slab.buffer, slab.length, start, start + part);
+        slab.length += part;
+      }
       start += part;
     }
   }
@@ -82,11 +88,16 @@ export class SocketWriter {
     const slab = this.#slab;
     if (slab.owner !== this) return;
     slab.owner = null;
-    const length = slab.length;
-    slab.length = 0;
-    if (length === 0) return;
     const socket = this.#socket;
-    const bytes = slab.buffer.subarray(0, length);
+    if (slab.length === 0 && slab.text.length <= TEXT_BYTES) {
+      const text = slab.text;
+      slab.text = "";
+      if (text.length > 0 && !socket.destroyed) socket.write(text, "latin1");
+      return;
+    }
+    settle(slab);
+    const bytes = slab.buffer.subarray(0, slab.length);
+    slab.length = 0;
     if (socket.writableLength > 0) {
       // Behind what the socket has not sent yet these bytes wait, and a few must not hold a whole slab while they do.
       this.#write(Buffer.from(bytes));
@@ -107,10 +118,17 @@ export class SocketWriter {
       slab.owner?.flush();
       slab.owner = this;
     }
-    if (slab.length + bytes <= SLAB_BYTES) return slab;
+    if (slab.length + slab.text.length + bytes <= SLAB_BYTES) return slab;
     this.flush();
     if (bytes > SLAB_BYTES) return null;
     slab.owner = this;
     return slab;
   }
+}
+
+/** Turns what is text yet into bytes, so that bytes can follow. */
+function settle(slab: WriteSlab): void {
+  if (slab.text === "") return;
+  slab.length += slab.buffer.write(slab.text, slab.length, "latin1");
+  slab.text = "";
 }

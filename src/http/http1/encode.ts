@@ -4,6 +4,7 @@
 import { FIELD, FIELD_COUNT } from "../field-names.ts";
 import type { BodyKind, Fields, RequestHead, ResponseHead } from "../message.ts";
 import { announcedTrailers } from "../trailers.ts";
+import { Http1Fields } from "./fields.ts";
 
 /** Fields of a request that are not copied: hop-by-hop, framing, and those that the edge writes itself. */
 const REQUEST_DROPS = flags([
@@ -42,9 +43,8 @@ const REQUEST_DROPS = flags([
   FIELD.flyDispatchStart,
 ]);
 
-const RESPONSE_DROPS = flags([
+const RESPONSE_DROPS_BUT_LENGTH = flags([
   FIELD.connection,
-  FIELD.contentLength,
   FIELD.transferEncoding,
   FIELD.te,
   FIELD.trailer,
@@ -56,19 +56,30 @@ const RESPONSE_DROPS = flags([
   FIELD.server,
   FIELD.flyRequestId,
 ]);
+const RESPONSE_DROPS = withMore(RESPONSE_DROPS_BUT_LENGTH, FIELD.contentLength);
 
 /** The head of a request to a machine. `added` are complete lines, CRLF included. */
 export function encodeRequestHead(head: RequestHead, added: string): string {
-  let text = `${head.method} ${head.target} HTTP/1.1\r\nhost: ${head.authority}\r\n`;
-  text += keptLines(head.fields, REQUEST_DROPS, head.connectionNames);
-  if (head.body === "chunked") text += `transfer-encoding: chunked\r\n${announcementLine(head.fields)}`;
-  else if (head.body === "length" || head.fields.find(FIELD.contentLength) !== -1) text += `content-length: ${head.contentLength}\r\n`;
-  return `${text + added}\r\n`;
+  const kept = keptLines(head.fields, REQUEST_DROPS, head.connectionNames);
+  return `${head.method} ${head.target} HTTP/1.1\r\nhost: ${head.authority}\r\n${kept}${requestFraming(head)}${added}\r\n`;
 }
 
-/** The head of a response to a client. `added` are complete lines that frame the body among others. */
-export function encodeResponseHead(head: ResponseHead, added: string): string {
-  return `HTTP/1.1 ${head.status} ${head.reason}\r\n${keptLines(head.fields, RESPONSE_DROPS, head.connectionNames)}${added}\r\n`;
+/**
+ * The head of a response to a client. `added` are complete lines that frame the body among others.
+ *
+ * @param keepsLength the machine's own Content-Length is right for the client, too
+ */
+export function encodeResponseHead(head: ResponseHead, added: string, keepsLength = false): string {
+  const { fields, connectionNames } = head;
+  const drops = keepsLength ? RESPONSE_DROPS_BUT_LENGTH : RESPONSE_DROPS;
+  if (fields instanceof Http1Fields && fields.hasPlainStart) return `${fields.kept(drops, connectionNames, true)}${added}\r\n`;
+  return `HTTP/1.1 ${head.status} ${head.reason}\r\n${keptLines(fields, drops, connectionNames)}${added}\r\n`;
+}
+
+function requestFraming(head: RequestHead): string {
+  if (head.body === "chunked") return `transfer-encoding: chunked\r\n${announcementLine(head.fields)}`;
+  const hasLength = head.body === "length" || head.fields.find(FIELD.contentLength) !== -1;
+  return hasLength ? `content-length: ${head.contentLength}\r\n` : "";
 }
 
 /** The line that says how long a body is; a body that ran until the machine closed is chunked for a client that knows how. */
@@ -101,6 +112,7 @@ export function lastChunkWithTrailers(fields: Fields): string {
 export const TRAILERS_END = "\r\n";
 
 function keptLines(fields: Fields, drops: Uint8Array, connectionNames: readonly string[] | null): string {
+  if (fields instanceof Http1Fields) return fields.kept(drops, connectionNames, false);
   let text = "";
   for (let i = 0; i < fields.count; i++) {
     const id = fields.id(i);
@@ -114,5 +126,11 @@ function keptLines(fields: Fields, drops: Uint8Array, connectionNames: readonly 
 function flags(ids: readonly number[]): Uint8Array {
   const table = new Uint8Array(FIELD_COUNT);
   for (const id of ids) table[id] = 1;
+  return table;
+}
+
+function withMore(flags: Uint8Array, id: number): Uint8Array {
+  const table = flags.slice();
+  table[id] = 1;
   return table;
 }

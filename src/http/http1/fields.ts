@@ -24,6 +24,8 @@ export class Http1Fields implements Fields {
   /** Bit 0: the line can be sent as it stands in the text. */
   readonly #plain: Uint8Array;
   #text = "";
+  /** May the start line, which is in the text before the fields, be sent on as it came? For the decoder to say. */
+  hasPlainStart = false;
 
   constructor(max: number) {
     this.#max = max;
@@ -33,33 +35,40 @@ export class Http1Fields implements Fields {
   }
 
   /**
-   * Parses the field lines in `buffer[start, end)`, which must end with CRLF (RFC 9112 section 5). `text` is the latin1 text of
-   * the head and begins at `base` of the buffer. Line folding, bare CR, white space before the colon, an empty name and control
-   * bytes are refused with `bad_header`, too many fields with `head_too_large`.
+   * Parses the field lines that begin at `buffer[start]` up to the empty line behind them (RFC 9112 section 5), and returns the position
+   * behind that; -1 when it has not come before `end`. Offsets count from `base`, where the head begins: `setText` follows. Line folding,
+   * bare CR, white space before the colon, an empty name and control bytes are refused with `bad_header`, too many fields with
+   * `head_too_large`.
    */
-  parse(buffer: Buffer, start: number, end: number, text: string, base: number): void {
+  parse(buffer: Buffer, start: number, end: number, base: number): number {
     this.#first.fill(-1);
-    this.#text = text;
+    const offsets = this.#offsets;
     let position = start;
     let count = 0;
-    while (position < end) {
-      if (count === this.#max) throw new ProxyError("head_too_large", `more than ${this.#max} header fields`);
+    for (;;) {
       const nameStart = position;
-      while ((CHARACTERS[buffer[position]!]! & TOKEN) !== 0) position++;
+      while (position < end && (CHARACTERS[buffer[position]!]! & TOKEN) !== 0) position++;
       const nameEnd = position;
+      if (position + 1 >= end) break;
+      if (nameEnd === nameStart && buffer[position] === CR && buffer[position + 1] === LF) {
+        this.count = count;
+        return position + 2;
+      }
       if (nameEnd === nameStart || buffer[position] !== COLON) throw new ProxyError("bad_header");
+      if (count === this.#max) throw new ProxyError("head_too_large", `more than ${this.#max} header fields`);
       position++;
-      while (buffer[position] === SP || buffer[position] === HTAB) position++;
+      while (position < end && (buffer[position] === SP || buffer[position] === HTAB)) position++;
       const valueStart = position;
-      while ((CHARACTERS[buffer[position]!]! & VALUE) !== 0) position++;
+      while (position < end && (CHARACTERS[buffer[position]!]! & VALUE) !== 0) position++;
+      if (position + 1 >= end) break;
       if (buffer[position] !== CR || buffer[position + 1] !== LF) throw new ProxyError("bad_header");
       let valueEnd = position;
       while (valueEnd > valueStart && (buffer[valueEnd - 1] === SP || buffer[valueEnd - 1] === HTAB)) valueEnd--;
       const at = count * STRIDE;
-      this.#offsets[at] = nameStart - base;
-      this.#offsets[at + 1] = nameEnd - base;
-      this.#offsets[at + 2] = valueStart - base;
-      this.#offsets[at + 3] = valueEnd - base;
+      offsets[at] = nameStart - base;
+      offsets[at + 1] = nameEnd - base;
+      offsets[at + 2] = valueStart - base;
+      offsets[at + 3] = valueEnd - base;
       this.#plain[count] = valueStart === nameEnd + 2 && buffer[nameEnd + 1] === SP && valueEnd === position ? 1 : 0;
       const id = fieldId(buffer, nameStart, nameEnd);
       this.#ids[count] = id;
@@ -67,7 +76,12 @@ export class Http1Fields implements Fields {
       count++;
       position += 2;
     }
-    this.count = count;
+    return -1;
+  }
+
+  /** @param text the head that the offsets of `parse` count in, a character for each byte */
+  setText(text: string): void {
+    this.#text = text;
   }
 
   id(index: number): number {
@@ -103,6 +117,27 @@ export class Http1Fields implements Fields {
       hasAny = true;
     }
     return hasAny;
+  }
+
+  /**
+   * The lines of all fields but those that `drops` holds 1 for at their id, and those that `connectionNames` names; behind the start line
+   * if that is wanted. Lines that stand together are one piece of the text.
+   */
+  kept(drops: Uint8Array, connectionNames: readonly string[] | null, withStartLine: boolean): string {
+    let kept = "";
+    let from = withStartLine ? 0 : -1;
+    for (let i = 0; i < this.count; i++) {
+      const isKept = drops[this.#ids[i]!] === 0 && (connectionNames === null || !connectionNames.includes(this.name(i)));
+      const lineStart = this.#offsets[i * STRIDE]!;
+      if (isKept && this.#plain[i] === 1) {
+        if (from === -1) from = lineStart;
+        continue;
+      }
+      if (from !== -1) kept += this.#text.substring(from, lineStart);
+      from = -1;
+      if (isKept) kept += this.line(i);
+    }
+    return from === -1 ? kept : kept + this.#text.substring(from);
   }
 
   find(id: number): number {

@@ -1,4 +1,4 @@
-// Hot path. Finds the end of a head in the bytes of a connection; only a head that came in pieces is ever copied.
+// Keeps the head of a message that comes in pieces until it is whole. Most come in one and never get here.
 
 import { ProxyError } from "../../core/errors.ts";
 
@@ -11,11 +11,11 @@ export class HeadBuffer {
   #held: Buffer | null = null;
   #length = 0;
 
-  /** After `find` returned true: where the head is. `end` is behind the CRLF of its last line, before the empty line. */
+  /** After `find` returned true: the bytes of the head, from the first on. */
   buffer: Buffer = END_OF_HEAD;
-  start = 0;
+  /** Position in `buffer` behind the empty line. */
   end = 0;
-  /** Position in the chunk behind the empty line. */
+  /** The same in the last chunk. */
   next = 0;
 
   constructor(maxBytes: number) {
@@ -28,31 +28,11 @@ export class HeadBuffer {
   }
 
   /**
-   * Takes `chunk[position, end)`. True when the head is complete; false when more bytes are needed, all of these being kept.
-   * Throws `head_too_large`, and for a bare LF, which would otherwise wait for its CRLF until a timeout, what the parser of the
-   * line would throw: `bad_request_line` or `bad_header`.
+   * Takes `chunk[position, end)`. True when the head is complete; false when more bytes are needed. Throws `head_too_large`, and for a
+   * bare LF, which would otherwise wait for its CRLF until a timeout, what the parser of the line would throw: `bad_request_line` or
+   * `bad_header`.
    */
   find(chunk: Buffer, position: number, end: number): boolean {
-    if (this.#length === 0) {
-      const at = chunk.indexOf(END_OF_HEAD, position);
-      if (at !== -1 && at + 4 <= end && at + 4 - position <= this.#maxBytes) {
-        this.buffer = chunk;
-        this.start = position;
-        this.end = at + 2;
-        this.next = at + 4;
-        return true;
-      }
-    }
-    return this.#findInHeld(chunk, position, end);
-  }
-
-  /** The head was read: the kept bytes are no longer needed. */
-  release(): void {
-    this.#held = null;
-    this.#length = 0;
-  }
-
-  #findInHeld(chunk: Buffer, position: number, end: number): boolean {
     const before = this.#length;
     const taken = Math.min(end - position, this.#maxBytes + 1 - before);
     const held = this.#reserve(before + taken);
@@ -61,14 +41,19 @@ export class HeadBuffer {
     const at = held.indexOf(END_OF_HEAD, Math.max(0, before - 3));
     if (at !== -1 && at + 4 <= this.#length && at + 4 <= this.#maxBytes) {
       this.buffer = held;
-      this.start = 0;
-      this.end = at + 2;
+      this.end = at + 4;
       this.next = position + (at + 4 - before);
       return true;
     }
     refuseBareLineFeed(held, before, this.#length);
     if (this.#length > this.#maxBytes) throw new ProxyError("head_too_large");
     return false;
+  }
+
+  /** The head was read: the kept bytes are no longer needed. */
+  release(): void {
+    this.#held = null;
+    this.#length = 0;
   }
 
   #reserve(length: number): Buffer {

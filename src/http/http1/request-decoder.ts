@@ -25,6 +25,8 @@ const SP = 0x20;
 const SLASH = 0x2f;
 const DOT = 0x2e;
 const STAR = 0x2a;
+/** Of ` HTTP/1.1` and the end of the line. */
+const VERSION_BYTES = 11;
 
 /** How much of an empty line has come before the request line. */
 const NO_EMPTY_LINE = 0;
@@ -105,11 +107,32 @@ export class RequestDecoder {
       if (this.#emptyLine === HALF_EMPTY_LINE || buffer[position] === CR) position = this.#skipEmptyLine(buffer, position, end);
       if (position === end) return position;
       if ((CHARACTERS[buffer[position]!]! & TOKEN) === 0) throw new ProxyError("bad_request_line");
+      const next = this.#readWholeHead(buffer, position, end);
+      if (next !== -1) return this.#begin(next);
     }
+    return this.#decodeHeldHead(buffer, position, end);
+  }
+
+  /** -1: the head has not come whole, is too large, or wrong. It is judged when it is whole, so that it does not matter how it was cut. */
+  #readWholeHead(buffer: Buffer, position: number, end: number): number {
+    try {
+      return this.#readHead(buffer, position, Math.min(end, position + this.#limits.headBytes));
+    } catch {
+      return -1;
+    }
+  }
+
+  /** A head that came in pieces, or for which there is no request. */
+  #decodeHeldHead(buffer: Buffer, position: number, end: number): number {
+    const held = this.#headBuffer;
     if (!this.#find(buffer, position, end)) return end;
-    const next = this.#headBuffer.next;
-    this.#readHead(this.#headBuffer.buffer, this.#headBuffer.start, this.#headBuffer.end);
-    this.#headBuffer.release();
+    if (this.#readHead(held.buffer, 0, held.end) !== held.end) throw new ProxyError("bad_header");
+    held.release();
+    return this.#begin(held.next);
+  }
+
+  /** The head is read: `next` is the position behind it. */
+  #begin(next: number): number {
     this.#emptyLine = NO_EMPTY_LINE;
     const head = this.#head;
     this.#inBody = head.body !== "none";
@@ -149,22 +172,29 @@ export class RequestDecoder {
     this.#sink.onEnd();
   }
 
-  #readHead(buffer: Buffer, start: number, end: number): void {
-    const head = this.#head;
-    const text = buffer.toString("latin1", start, end);
+  /** Reads the head that begins at `start`; returns the position behind it, or -1 when it has not come whole before `end`. */
+  #readHead(buffer: Buffer, start: number, end: number): number {
     let position = start;
-    while ((CHARACTERS[buffer[position]!]! & TOKEN) !== 0) position++;
+    while (position < end && (CHARACTERS[buffer[position]!]! & TOKEN) !== 0) position++;
+    if (position === end) return -1;
     if (position === start || buffer[position] !== SP) throw new ProxyError("bad_request_line");
-    head.method = methodName(text, position - start);
+    const methodEnd = position;
     const targetStart = ++position;
-    while ((CHARACTERS[buffer[position]!]! & TARGET) !== 0) position++;
-    if (position === targetStart || buffer[position] !== SP) throw new ProxyError("bad_request_line");
+    while (position < end && (CHARACTERS[buffer[position]!]! & TARGET) !== 0) position++;
     if (position - targetStart > this.#limits.targetBytes) throw new ProxyError("target_too_long");
+    if (position === end) return -1;
     const targetEnd = position;
-    head.version = readVersion(buffer, position + 1);
-    position += 9;
-    if (buffer[position] !== CR || buffer[position + 1] !== LF) throw new ProxyError("bad_request_line");
-    head.fields.parse(buffer, position + 2, end, text, start);
+    if (targetEnd === targetStart || buffer[targetEnd] !== SP) throw new ProxyError("bad_request_line");
+    if (targetEnd + VERSION_BYTES > end) return -1;
+    const head = this.#head;
+    head.version = readVersion(buffer, targetEnd + 1);
+    position = targetEnd + VERSION_BYTES;
+    if (buffer[position - 2] !== CR || buffer[position - 1] !== LF) throw new ProxyError("bad_request_line");
+    const next = head.fields.parse(buffer, position, end, start);
+    if (next === -1) return -1;
+    const text = buffer.toString("latin1", start, next - 2);
+    head.fields.setText(text);
+    head.method = methodName(text, methodEnd - start);
     head.target = text.substring(targetStart - start, targetEnd - start);
     this.#readUnderscores(head);
     this.#readHost(head);
@@ -172,6 +202,7 @@ export class RequestDecoder {
     this.#readConnection(head);
     this.#readBody(head);
     this.#readExpect(head);
+    return next;
   }
 
   #readUnderscores({ fields }: Http1RequestHead): void {

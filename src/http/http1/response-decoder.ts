@@ -21,6 +21,9 @@ const MAX_INTERIM = 16;
 const CR = 0x0d;
 const LF = 0x0a;
 const SP = 0x20;
+const HTTP_1 = new Uint8Array(Buffer.from("HTTP/1.", "latin1"));
+/** Of version, space and status. */
+const STATUS_BYTES = 12;
 
 export class Http1ResponseHead implements ResponseHead {
   readonly fields: Http1Fields;
@@ -42,6 +45,7 @@ export class Http1ResponseHead implements ResponseHead {
 }
 
 export class ResponseDecoder {
+  readonly #limits: ResponseLimits;
   readonly #headBuffer: HeadBuffer;
   readonly #head: Http1ResponseHead;
   readonly #connection = new ConnectionOptions("bad_response");
@@ -52,6 +56,7 @@ export class ResponseDecoder {
   #interim = 0;
 
   constructor(limits: ResponseLimits) {
+    this.#limits = limits;
     this.#headBuffer = new HeadBuffer(limits.headBytes);
     this.#head = new Http1ResponseHead(limits.headers);
     this.#body = new BodyDecoder(limits, "bad_response", "bad_response", "pass");
@@ -94,11 +99,34 @@ export class ResponseDecoder {
   }
 
   #decodeHead(buffer: Buffer, position: number, end: number): number {
+    if (this.#headBuffer.isEmpty) {
+      const next = this.#readWholeHead(buffer, position, end);
+      if (next !== -1) return this.#begin(next);
+    }
+    return this.#decodeHeldHead(buffer, position, end);
+  }
+
+  /** -1: the head has not come whole, is too large, or wrong. It is judged when it is whole, so that it does not matter how it was cut. */
+  #readWholeHead(buffer: Buffer, position: number, end: number): number {
+    try {
+      return this.#readHead(buffer, position, Math.min(end, position + this.#limits.headBytes));
+    } catch {
+      return -1;
+    }
+  }
+
+  /** A head that came in pieces, or is none. */
+  #decodeHeldHead(buffer: Buffer, position: number, end: number): number {
+    const held = this.#headBuffer;
     if (!this.#find(buffer, position, end)) return end;
-    const next = this.#headBuffer.next;
+    if (this.#readHead(held.buffer, 0, held.end) !== held.end) throw new ProxyError("bad_response", "the status line is malformed");
+    held.release();
+    return this.#begin(held.next);
+  }
+
+  /** The head is read: `next` is the position behind it. */
+  #begin(next: number): number {
     const head = this.#head;
-    this.#readHead(this.#headBuffer.buffer, this.#headBuffer.start, this.#headBuffer.end);
-    this.#headBuffer.release();
     if (head.status < 200 && head.status !== 101) {
       if (++this.#interim > MAX_INTERIM) throw new ProxyError("bad_response", "too many interim responses");
       this.#sink!.onInterim(head);
@@ -126,27 +154,40 @@ export class ResponseDecoder {
     sink?.onEnd();
   }
 
-  #readHead(buffer: Buffer, start: number, end: number): void {
+  /** Reads the head that begins at `start`; returns the position behind it, or -1 when it has not come whole before `end`. */
+  #readHead(buffer: Buffer, start: number, end: number): number {
+    if (start + STATUS_BYTES >= end) return -1;
     const head = this.#head;
-    const text = buffer.toString("latin1", start, end);
-    head.version = readVersion(text);
+    head.version = readVersion(buffer, start);
     head.status = readStatus(buffer, start + 9);
     if (head.status < 200 && head.version < 11) throw new ProxyError("bad_response", "an interim response in HTTP/1.0, which has none");
-    let position = start + 12;
+    let position = start + STATUS_BYTES;
     // The space before an empty reason phrase is often left out; nothing can be read two ways because of it.
-    if (buffer[position] === SP) position++;
+    const hasSpace = buffer[position] === SP;
+    if (hasSpace) position++;
     else if (buffer[position] !== CR) throw new ProxyError("bad_response", "the status line is malformed");
     const reasonStart = position;
-    while ((CHARACTERS[buffer[position]!]! & VALUE) !== 0) position++;
+    while (position < end && (CHARACTERS[buffer[position]!]! & VALUE) !== 0) position++;
+    if (position + 1 >= end) return -1;
     if (buffer[position] !== CR || buffer[position + 1] !== LF) throw new ProxyError("bad_response", "the status line is malformed");
-    head.reason = text.substring(reasonStart - start, position - start);
+    const reasonEnd = position;
+    const next = this.#parseFields(buffer, position + 2, end, start);
+    if (next === -1) return -1;
+    const text = buffer.toString("latin1", start, next - 2);
+    head.fields.setText(text);
+    head.fields.hasPlainStart = hasSpace && head.version === 11;
+    head.reason = text.substring(reasonStart - start, reasonEnd - start);
+    this.#readConnection(head);
+    this.#readBody(head);
+    return next;
+  }
+
+  #parseFields(buffer: Buffer, position: number, end: number, start: number): number {
     try {
-      head.fields.parse(buffer, position + 2, end, text, start);
+      return this.#head.fields.parse(buffer, position, end, start);
     } catch (error) {
       throw new ProxyError("bad_response", "a header field of the response is malformed", { cause: error });
     }
-    this.#readConnection(head);
-    this.#readBody(head);
   }
 
   #readConnection(head: Http1ResponseHead): void {
@@ -174,9 +215,12 @@ export class ResponseDecoder {
   }
 }
 
-function readVersion(text: string): number {
-  if (text.startsWith("HTTP/1.1 ")) return 11;
-  if (text.startsWith("HTTP/1.0 ")) return 10;
+/** Reads `HTTP/1.0 ` or `HTTP/1.1 ` at `position`; 10 or 11. */
+function readVersion(buffer: Buffer, position: number): number {
+  let isHttp = true;
+  for (let i = 0; i < HTTP_1.length; i++) isHttp &&= buffer[position + i] === HTTP_1[i];
+  const minor = buffer[position + 7];
+  if (isHttp && buffer[position + 8] === SP && (minor === 0x31 || minor === 0x30)) return minor === 0x31 ? 11 : 10;
   throw new ProxyError("bad_response", "the response is not HTTP/1.0 or HTTP/1.1");
 }
 

@@ -8,6 +8,8 @@ import { mayBeTrailer } from "../trailers.ts";
 import { Http1Fields } from "./fields.ts";
 
 const FIRST_BYTES = 512;
+/** Of the empty line that the parser ends at. */
+const END_BYTES = 2;
 
 export class TrailerSection implements Fields {
   readonly #maxBytes: number;
@@ -28,7 +30,7 @@ export class TrailerSection implements Fields {
   /** Appends one byte of a field line. False: there are more than allowed. */
   add(byte: number): boolean {
     if (this.#length === this.#maxBytes) return false;
-    if (this.#held === null || this.#held.length === this.#length) this.#grow();
+    if (this.#held === null || this.#held.length === this.#length + END_BYTES) this.#grow();
     this.#held![this.#length++] = byte;
     return true;
   }
@@ -45,8 +47,10 @@ export class TrailerSection implements Fields {
     this.#held = null;
     this.#length = 0;
     this.#kept = [];
+    held.write("\r\n", length, "latin1");
     try {
-      all.parse(held, 0, length, held.toString("latin1", 0, length), 0);
+      all.parse(held, 0, length + 2, 0);
+      all.setText(held.toString("latin1", 0, length));
     } catch (error) {
       throw new ProxyError(code, `more than ${this.#maxFields} trailers`, { cause: error });
     }
@@ -91,7 +95,7 @@ export class TrailerSection implements Fields {
   }
 
   #grow(): void {
-    const grown = Buffer.alloc(Math.min(this.#maxBytes, Math.max(FIRST_BYTES, this.#length * 2)));
+    const grown = Buffer.alloc(Math.min(this.#maxBytes, Math.max(FIRST_BYTES, this.#length * 2)) + END_BYTES);
     if (this.#held !== null) this.#held.copy(grown, 0, 0, this.#length);
     this.#held = grown;
   }
