@@ -117,7 +117,7 @@ test("a pristine response keeps the machine's Server, Via, Fly-Request-Id and Fl
   const bare = await passed(pristine, []);
   assert.deepEqual(
     bare.fields.map(([name]) => name),
-    ["date", "content-length"],
+    ["content-length", "date"],
   );
 });
 
