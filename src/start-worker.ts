@@ -18,6 +18,7 @@ import { Pools } from "./upstream/pools.ts";
 import { WriteSlab } from "./upstream/socket-writer.ts";
 import { Gate } from "./wake/gate.ts";
 import { connectionLine, exchangeLine, unreadableLine } from "./edge/access-line.ts";
+import { Compressors } from "./edge/compressor.ts";
 import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
 import { ConnectionHandler, type ConnectionHandlerOptions } from "./edge/handle-connection.ts";
@@ -92,6 +93,7 @@ class Worker {
     this.#connectionHandler = new ConnectionHandler(shared);
     this.#handler = new RequestHandler({
       ...shared,
+      compressors: new Compressors(limits.compressors),
       httpsPorts: () => this.#httpsPorts,
       onDone: (exchange) => this.#onDone(exchange),
       onUnreadable: (channel, code, requestId) => {

@@ -116,9 +116,9 @@ function portObject({ start, end, handlers, forceHttps, http }: ServicePort): ob
   return { ...range, handlers, force_https: forceHttps, ...(http !== null && { http_options: httpOptionsObject(http) }) };
 }
 
-function httpOptionsObject({ responseHeaders, pristine }: HttpOptions): object {
+function httpOptionsObject({ compress, responseHeaders, pristine }: HttpOptions): object {
   const headers = responseHeaders.map(({ name, values }) => [name, values.length === 0 ? false : values]);
-  return { response: { headers: Object.fromEntries(headers), pristine } };
+  return { compress, response: { headers: Object.fromEntries(headers), pristine } };
 }
 
 function checkObject(check: ServiceCheck): object {

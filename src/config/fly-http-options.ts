@@ -26,7 +26,8 @@ export function toHttpOptions(options: DocumentOptions, path: KeyPath, findings:
   if (options === undefined) return null;
   const { headers = {}, pristine = false } = options.response ?? {};
   const responseHeaders = toResponseHeaders(headers, [...path, "response", "headers"], findings);
-  return responseHeaders.length === 0 && !pristine ? null : { responseHeaders, pristine };
+  const { compress } = options;
+  return responseHeaders.length === 0 && !pristine && !compress ? null : { compress, responseHeaders, pristine };
 }
 
 function toResponseHeaders(headers: DocumentHeaders, path: KeyPath, findings: Findings): ResponseHeader[] {

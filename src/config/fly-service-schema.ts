@@ -112,7 +112,10 @@ const replayCache = z.object({
 
 const httpOptions = z
   .object({
-    compress: z.boolean().optional().meta({ description: "Compress responses at the edge.", fallback: "true", pending: true }),
+    compress: z
+      .boolean()
+      .default(false)
+      .describe("Compress responses at the edge with zstd, br or gzip; the app opts one out with `Content-Encoding: none`."),
     h2_backend: z.boolean().default(false).meta({ description: "Speak HTTP/2 without TLS to the machine.", pending: true }),
     idle_timeout: seconds.meta({ description: "Seconds a connection may be idle.", pending: true }),
     headers_read_timeout: seconds.meta({ description: "Seconds a request's head may take.", pending: true }),

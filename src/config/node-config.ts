@@ -90,6 +90,7 @@ export interface Limits {
   readonly underscores: "pass" | "drop" | "refuse";
   readonly waitingPerApp: number;
   readonly attempts: number;
+  readonly compressors: number;
 }
 
 /** What the defaults of `node` and `workers` are taken from. */
@@ -142,6 +143,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       underscores: limits.underscores,
       waitingPerApp: limits.waiting_per_app,
       attempts: limits.attempts,
+      compressors: limits.compressors,
     },
   };
 }

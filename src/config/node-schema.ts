@@ -149,6 +149,12 @@ const limits = z
       .describe("What becomes of a request's header fields with `_` in their names, which many apps cannot tell from `-`."),
     waiting_per_app: z.int().min(0).max(1_000_000).default(10_000).describe("Most requests of an app that wait for a machine at once."),
     attempts: z.int().min(1).max(1_000).default(40).describe("Most attempts to reach a machine for one request."),
+    compressors: z
+      .int()
+      .min(0)
+      .max(100_000)
+      .default(128)
+      .describe("Most responses that a worker compresses at once, at up to a megabyte of memory each; beyond it they leave as they are."),
   })
   .prefault({})
   .describe("What and how much the data plane takes.");

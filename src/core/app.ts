@@ -99,6 +99,8 @@ export interface ServicePort {
 
 /** `http_options` of a port; reference section 2.6. */
 export interface HttpOptions {
+  /** Compress responses for clients that want it. */
+  readonly compress: boolean;
   /** Changes to a machine's response, in order. */
   readonly responseHeaders: readonly ResponseHeader[];
   /** Leave Server, Via and Fly-Request-Id of a machine's response as they are. */

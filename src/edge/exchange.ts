@@ -4,6 +4,7 @@
 //     routing ──► waiting ──► sent ──► responding ──► done
 //        └───────────────────►│  └────► tunnel ──────┘
 
+import { EditedFields } from "../http/edited-head.ts";
 import { joinedValue } from "../http/joined-value.ts";
 import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
 import type { HttpOptions } from "../core/app.ts";
@@ -13,11 +14,14 @@ import { machineHead, type RequestFacts } from "../upstream/forward.ts";
 import type { Waiting } from "../wake/gate.ts";
 import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
+import { negotiateCompression } from "./compression.ts";
+import type { Compressor, Compressors, CompressorSink } from "./compressor.ts";
 import { editResponse } from "./edit-response.ts";
 import { respondWithError, respondWithRedirect } from "./respond.ts";
 
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
 export interface ExchangeDriver {
+  readonly compressors: Compressors;
   handle(exchange: Exchange): void;
   /** Tries again after a failed attempt, elsewhere if it can. `wasStale`: the failure says nothing about the machine. */
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void;
@@ -32,7 +36,7 @@ export interface ExchangeDriver {
 
 type State = "routing" | "waiting" | "sent" | "responding" | "tunnel" | "done";
 
-export class Exchange implements CarriedExchange, ClientEvents, Waiting, RequestFacts, OwnFacts {
+export class Exchange implements CarriedExchange, ClientEvents, Waiting, RequestFacts, OwnFacts, CompressorSink {
   readonly channel: ClientChannel;
   readonly head: RequestHead;
   readonly id: string;
@@ -56,6 +60,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   #tunnelEnds = 0;
   #requestEnded = false;
   #trailersTaken = false;
+  /** Only between a compressed response's head and its end. */
+  #compressor: Compressor | null = null;
+  /** Of the machine, while what goes in front of them is being compressed. */
+  #trailers: Fields | null = null;
   #responseEnded = false;
 
   /** For the log and the metrics: clock of performance.now(), 0 where it did not happen. */
@@ -178,22 +186,55 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     }
     this.state = "responding";
     if (this.options === null) this.channel.sendHead(head, this);
-    else this.channel.sendHead(editResponse(head, this.options, this.id), null);
+    else this.#sendEditedHead(head, this.options);
     if (head.status === 101) this.#openTunnel();
   }
 
   onData(buffer: Buffer, start: number, end: number): void {
-    if (!this.channel.sendData(buffer, start, end)) this.upstream?.pause();
+    const isFlowing = this.#compressor === null ? this.channel.sendData(buffer, start, end) : this.#compressor.write(buffer, start, end);
+    if (!isFlowing) this.upstream?.pause();
   }
 
   onTrailers(fields: Fields): void {
-    this.channel.sendTrailers(fields);
+    if (this.#compressor === null) this.channel.sendTrailers(fields);
+    else this.#trailers = EditedFields.copyOf(fields);
   }
 
   onEnd(): void {
     this.upstream = null;
+    if (this.#compressor !== null) {
+      // The machine has done its part.
+      this.#driver.releaseClaim(this);
+      this.#compressor.end();
+      return;
+    }
     this.#endWith(null);
     this.channel.sendEnd();
+  }
+
+  onCompressed(buffer: Buffer): boolean {
+    const isFlowing = this.channel.sendData(buffer, 0, buffer.length);
+    this.channel.flush();
+    return isFlowing;
+  }
+
+  onCompressorDrain(): void {
+    this.upstream?.resume();
+  }
+
+  onCompressedEnd(): void {
+    this.#endWith(null);
+    if (this.#trailers !== null) this.channel.sendTrailers(this.#trailers);
+    this.channel.sendEnd();
+    this.channel.flush();
+  }
+
+  onCompressorFailed(): void {
+    this.upstream?.destroy();
+    this.upstream = null;
+    this.#endWith("internal");
+    this.channel.abort();
+    this.channel.flush();
   }
 
   onTunnelData(buffer: Buffer, start: number, end: number): void {
@@ -222,7 +263,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   }
 
   onClientDrain(): void {
-    this.upstream?.resume();
+    if (this.#compressor === null) this.upstream?.resume();
+    else this.#compressor.resume();
   }
 
   onTunnelInput(buffer: Buffer, start: number, end: number): void {
@@ -264,6 +306,16 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     return this.head.upgrade.split(",").some((asked) => asked.trim() === head.upgrade);
   }
 
+  #sendEditedHead(head: ResponseHead, options: HttpOptions): void {
+    const { compressors } = this.#driver;
+    const edited = editResponse(head, options, this.id);
+    const coding = options.compress ? negotiateCompression(this.head, edited, compressors.hasRoom) : null;
+    if (coding !== null && head.body !== "none") {
+      this.#compressor = compressors.start(coding, head.body === "length" ? head.contentLength : null, this);
+    }
+    this.channel.sendHead(edited, null);
+  }
+
   #openTunnel(): void {
     this.state = "tunnel";
     this.channel.openTunnel();
@@ -287,6 +339,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.#responseEnded = true;
     if (this.state === "waiting") this.#driver.leaveGate(this);
     this.state = "done";
+    this.#compressor?.destroy();
+    this.#compressor = null;
     this.#driver.releaseClaim(this);
     this.bytesSent = this.channel.bytesSent;
     this.#driver.onDone(this);

@@ -13,6 +13,7 @@ import { forward } from "../upstream/forward.ts";
 import { isRetryable } from "../upstream/retryable.ts";
 import type { Gate } from "../wake/gate.ts";
 import type { ClientChannel } from "./client-channel.ts";
+import type { Compressors } from "./compressor.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import { Exchange, type ExchangeDriver } from "./exchange.ts";
 import type { Places } from "./places.ts";
@@ -25,6 +26,7 @@ export interface RequestHandlerOptions {
   readonly gate: Gate;
   readonly places: Places;
   readonly ids: RequestIds;
+  readonly compressors: Compressors;
   readonly httpsPorts: () => HttpsPorts;
   readonly maxAttempts: number;
   /** All running machines are above their soft limit and another could be woken. Called often; the receiver thins it out. */
@@ -40,11 +42,13 @@ export interface RequestHandlerOptions {
 const TIME_ORIGIN_MS = performance.timeOrigin;
 
 export class RequestHandler implements ExchangeDriver {
+  readonly compressors: Compressors;
   readonly #options: RequestHandlerOptions;
   readonly #microseconds = new MicrosecondText();
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
+    this.compressors = options.compressors;
   }
 
   /** Opens the exchange of a request; its channel begins it. */

@@ -8,6 +8,16 @@ export class EditedFields implements Fields {
   readonly #names: string[] = [];
   readonly #values: string[] = [];
 
+  /** @param leaveOut names in lower case; null for none */
+  static copyOf(fields: Fields, leaveOut: readonly string[] | null = null): EditedFields {
+    const copy = new EditedFields();
+    for (let i = 0; i < fields.count; i++) {
+      const name = fields.name(i);
+      if (leaveOut?.includes(name) !== true) copy.#push(fields.id(i), name, fields.value(i));
+    }
+    return copy;
+  }
+
   get count(): number {
     return this.#names.length;
   }
@@ -34,10 +44,10 @@ export class EditedFields implements Fields {
 
   /** Appends a field that every codec passes on, whatever it does with others of that name: it has no `FIELD` id. */
   add(name: string, value: string): void {
-    this.push(FIELD.other, name, value);
+    this.#push(FIELD.other, name, value);
   }
 
-  push(id: number, name: string, value: string): void {
+  #push(id: number, name: string, value: string): void {
     this.#ids.push(id);
     this.#names.push(name);
     this.#values.push(value);
@@ -59,7 +69,7 @@ export class EditedFields implements Fields {
 }
 
 export class EditedHead implements ResponseHead {
-  readonly fields = new EditedFields();
+  readonly fields: EditedFields;
   readonly status: number;
   readonly reason: string;
   readonly version: number;
@@ -77,9 +87,6 @@ export class EditedHead implements ResponseHead {
     this.upgrade = head.upgrade;
     this.body = head.body;
     this.contentLength = head.contentLength;
-    for (let i = 0; i < fields.count; i++) {
-      const name = fields.name(i);
-      if (connectionNames?.includes(name) !== true) this.fields.push(fields.id(i), name, fields.value(i));
-    }
+    this.fields = EditedFields.copyOf(fields, connectionNames);
   }
 }

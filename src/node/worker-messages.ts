@@ -42,6 +42,7 @@ export interface WorkerLimits {
   readonly underscores: "pass" | "drop" | "refuse";
   readonly waitingPerApp: number;
   readonly attempts: number;
+  readonly compressors: number;
 }
 
 export interface ListenRequest {

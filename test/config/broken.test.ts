@@ -123,7 +123,6 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
     "error fly-sections.toml:26 checks[0].name: missing; expected a string",
     "pending fly-sections.toml:26 checks: understood, not yet in force",
     'error fly-sections.toml:30 http_service.force_https: expected true or false, got "yes"',
-    "pending fly-sections.toml:33 http_service.http_options.compress: understood, not yet in force",
     'error fly-sections.toml:34 http_service.http_options.idle_timeout: expected a whole number from 0 to 4294967295, got "10m"',
     "pending fly-sections.toml:36 http_service.tls_options: understood, not yet in force",
     'error fly-sections.toml:37 http_service.tls_options.versions[0]: expected "TLSv1.2" or "TLSv1.3", got "TLSv1.1"',

@@ -11,6 +11,7 @@ test("http_options of http_service are those of both its ports", (t) => {
     `${HEAD}[http_service.http_options.response]\npristine = true\nheaders = { X-One = "1", X-Many = ["1", "2"], Server = false }\n`,
   );
   const http = {
+    compress: false,
     responseHeaders: [
       { name: "x-one", values: ["1"] },
       { name: "x-many", values: ["1", "2"] },
