@@ -29,7 +29,7 @@ const INTEGER_BYTES = 6;
 /** Text that is longer is written by a call, the rest a byte at a time. */
 const CALL_BYTES = 48;
 /** A field may take up this part of the table; a larger one would push too much else out of it. */
-const TABLE_SHARE = 4;
+const TABLE_SHARE = 2;
 
 const DIGIT_ZERO = 0x30;
 const STATUS_NAME_INDEX = 8;

@@ -11,14 +11,14 @@ export const NOT_A_VALUE = 0x1000_0000;
 /** A byte was decoded that may not stand in a lower-case field name. */
 export const NOT_A_NAME = 0x2000_0000;
 
+/** The states up to here are those after up to seven ones: the padding that is allowed. */
+const LAST_PADDING_STATE = 7;
+
 /**
  * A step: the next state in bits 0 to 7, the first symbol in 8 to 15, the second in 16 to 23, how many there are in 24 and 25, and
  * the two marks of above; negative when it meets EOS.
  */
 const STEPS: Int32Array = makeSteps();
-/** The states up to here are those after up to seven ones: the padding that is allowed. */
-const LAST_PADDING_STATE = 7;
-
 /**
  * Decodes `from[start, end)` into `to` at `position`, where there must be room for twice as many bytes. Returns their number, with
  * `NOT_A_VALUE` and `NOT_A_NAME` where they apply; -1 for EOS, or for padding that is too long or not all ones.
