@@ -16,11 +16,20 @@ export class FieldCache {
   /** Of the last value that was looked for in a slot and not found: seen once more, it becomes an entry. */
   readonly #fingerprints = new Int32Array(SLOTS);
 
+  /** The name at `text[start, end)`: a valid token, in any case, or a known pseudo-header field. */
+  nameInText(text: string, start: number, end: number): FieldName {
+    return this.names.inText(text, start, end);
+  }
+
+  nameInBytes(bytes: Buffer, start: number, end: number): FieldName {
+    return this.names.inBytes(bytes, start, end);
+  }
+
   /**
    * The entry of `name` and the value at `text[start, end)`, if it was seen before; otherwise null, and it is remembered that it was
    * seen. The value must be valid (RFC 9113 section 8.2.1), one byte a character.
    */
-  inText(name: FieldName, text: string, start: number, end: number): FieldEntry | null {
+  entryInText(name: FieldName, text: string, start: number, end: number): FieldEntry | null {
     const length = end - start;
     if (name.isSecret || length > MAX_VALUE_BYTES) return null;
     const step = (length >> 2) + 1;
@@ -36,8 +45,8 @@ export class FieldCache {
     return null;
   }
 
-  /** As `inText`, of the value at `bytes[start, end)`. */
-  inBytes(name: FieldName, bytes: Buffer, start: number, end: number): FieldEntry | null {
+  /** As `entryInText`, of the value at `bytes[start, end)`. */
+  entryInBytes(name: FieldName, bytes: Buffer, start: number, end: number): FieldEntry | null {
     const length = end - start;
     if (name.isSecret || length > MAX_VALUE_BYTES) return null;
     const step = (length >> 2) + 1;

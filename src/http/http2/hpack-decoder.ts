@@ -124,7 +124,7 @@ export class HpackDecoder {
     const isValid =
       field.isValid && (this.#marks & NOT_A_VALUE) === 0 && (start === stop || (!isBlank(bytes[start]!) && !isBlank(bytes[stop - 1]!)));
     if (isValid && !isNeverIndexed) {
-      const known = this.#cache.inBytes(field, bytes, start, stop);
+      const known = this.#cache.entryInBytes(field, bytes, start, stop);
       if (known !== null) return known;
     }
     return new FieldEntry(field, bytes.toString("latin1", start, stop), isValid, isRepeated, isNeverIndexed, 0);

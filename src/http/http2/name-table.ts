@@ -23,7 +23,7 @@ export class NameTable {
     }
   }
 
-  /** The name at `text[start, end)`: a valid token (RFC 9110 section 5.6.2), in any case. */
+  /** The name at `text[start, end)`: a valid token (RFC 9110 section 5.6.2) in any case, or a known pseudo-header field. */
   inText(text: string, start: number, end: number): FieldName {
     const slot = slotOf(end - start, text.charCodeAt(start), text.charCodeAt((start + end) >> 1), text.charCodeAt(end - 1));
     for (let probe = 0; probe < PROBES; probe++) {
@@ -51,6 +51,7 @@ export class NameTable {
   }
 
   #add(text: string): FieldName {
+    if (text.startsWith(":")) return this.odd(text);
     // A copy, so that a name does not keep the head alive that it stood in.
     const name = flat(text.toLowerCase());
     const field = new FieldName(name, true, 0);
