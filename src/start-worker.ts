@@ -9,6 +9,8 @@ import { Deadlines } from "./core/deadlines.ts";
 import { ProxyError } from "./core/errors.ts";
 import { RequestIds } from "./core/request-id.ts";
 import { LoadTable } from "./catalog/load-table.ts";
+import { FieldCache } from "./http/http2/field-cache.ts";
+import { ResponseEncoder } from "./http/http2/response-encoder.ts";
 import type { IssuedCertificate } from "./certs/issuer.ts";
 import { createSniCallback, type SniCallback } from "./certs/sni.ts";
 import { tlsOptions } from "./certs/tls-options.ts";
@@ -23,6 +25,8 @@ import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
 import { ConnectionHandler, type ConnectionHandlerOptions } from "./edge/handle-connection.ts";
 import { RequestHandler } from "./edge/handle-request.ts";
+import type { Http2Shared } from "./edge/http2-connection.ts";
+import { OutputPool } from "./edge/http2-output.ts";
 import type { HttpsPorts } from "./edge/redirects.ts";
 import { Listener } from "./edge/listener.ts";
 import { Places } from "./edge/places.ts";
@@ -32,6 +36,7 @@ import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/wor
 
 const READ_BUFFER_BYTES = 64 * 1024;
 /** Another machine is asked for at most this often while the running ones are busy. */
+const MAX_STREAMS = 128;
 const BUSY_HINT_MS = 1000;
 /** The clock of the time-outs; the shortest of them may be half a second. */
 const TICK_MS = 100;
@@ -49,6 +54,7 @@ class Worker {
   readonly #gate: Gate;
   readonly #handler: RequestHandler;
   readonly #connectionHandler: ConnectionHandler;
+  readonly #http2: Http2Shared;
   readonly #sni: SniCallback;
   readonly #listeners = new Map<string, Listener>();
   /** Those that accept no more, as long as connections of theirs go on. */
@@ -96,11 +102,13 @@ class Worker {
       compressors: new Compressors(limits.compressors),
       httpsPorts: () => this.#httpsPorts,
       onDone: (exchange) => this.#onDone(exchange),
-      onUnreadable: (channel, code, requestId) => {
+      onUnreadable: (sender, code, requestId) => {
         this.#traffic.countError(code);
-        this.#accessLog?.write(unreadableLine(channel, code, requestId));
+        this.#accessLog?.write(unreadableLine(sender, code, requestId));
       },
     });
+    const cache = new FieldCache();
+    this.#http2 = { outputs: new OutputPool(), cache, responses: new ResponseEncoder(cache), heads: [], maxStreams: MAX_STREAMS };
     this.#sni = createSniCallback({
       isDeclared: (hostname) => this.#router.match(hostname) !== null,
       fetch: (hostname) => this.#fetchCertificate(hostname),
@@ -179,6 +187,7 @@ class Worker {
         },
         open: (channel, head) => this.#handler.open(channel, head),
         refuse: (channel, code) => this.#handler.refuseUnread(channel, code),
+        report: (sender, code) => this.#handler.reportUnread(sender, code),
         isDraining: () => this.#isDraining,
       },
       raw: {
@@ -188,6 +197,7 @@ class Worker {
         onClosed: (connection) => this.#onConnectionClosed(connection),
       },
       router: this.#router,
+      http2: this.#http2,
       events: {
         onHandshake: (version, seconds) => this.#traffic.observeHandshake(version, seconds),
         onHandshakeFailed: (servername, error) => this.#onHandshakeFailed(servername, error),

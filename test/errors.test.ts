@@ -66,7 +66,8 @@ describe("src/core/errors.ts", () => {
 
   test("has statuses that fit who is to blame: 4xx for clients, 5xx for machines", () => {
     for (const [code, { status, blame }] of Object.entries(ERRORS)) {
-      if (code === "version_not_supported") continue; // RFC 9110 section 15.6.6 makes it a 5xx
+      // RFC 9110 section 15.6.6 and RFC 8441 make these a 5xx
+      if (code === "version_not_supported" || code === "protocol_not_supported") continue;
       if (blame === "client") assert.ok(status === 0 || (status >= 400 && status < 500), code);
       if (blame === "upstream") assert.ok(status >= 500, code);
     }

@@ -3,7 +3,7 @@
 import { FIELD } from "../http/field-names.ts";
 import { ERRORS, type ErrorCode } from "../core/errors.ts";
 import type { AccessLine } from "../telemetry/access-log.ts";
-import type { ClientChannel } from "./client-channel.ts";
+import type { Sender } from "./client-connection.ts";
 import type { Exchange } from "./exchange.ts";
 import type { RawConnection } from "./raw-connection.ts";
 
@@ -37,7 +37,7 @@ export function exchangeLine(exchange: Exchange): AccessLine {
 }
 
 /** Of a request that could not be read, of which nothing is known but where it came from. */
-export function unreadableLine({ client, protocol, bytesSent }: ClientChannel, code: ErrorCode, requestId: string): AccessLine {
+export function unreadableLine({ client, protocol, bytesSent }: Sender, code: ErrorCode, requestId: string): AccessLine {
   return {
     id: requestId,
     client: client.ip,

@@ -178,7 +178,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   onHead(head: ResponseHead): void {
     this.respondedMs = performance.now();
     this.status = head.status;
-    if (head.status === 101 && !this.#isUpgradeAsked(head)) {
+    if (head.status === 101 ? !this.#isUpgradeAsked(head) : this.#isTakenForTunnel(head)) {
       this.upstream?.destroy();
       this.upstream = null;
       this.refuse("bad_response", true);
@@ -283,7 +283,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     const wasTunnel = this.state === "tunnel";
     this.upstream?.destroy();
     this.upstream = null;
-    if (code === "client_closed" || wasResponding) {
+    if (ERRORS[code].status === 0 || wasResponding) {
       this.#endWith(wasTunnel ? null : code);
       this.channel.abort();
     } else this.refuse(code, true);
@@ -303,6 +303,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   #isUpgradeAsked(head: ResponseHead): boolean {
     if (this.head.upgrade === "" || head.upgrade === "") return false;
     if (this.requestBody !== "none" && !this.#requestEnded) return false;
+    const { webSocketAccept } = this.head;
+    if (webSocketAccept !== "" && joinedValue(head.fields, "sec-websocket-accept") !== webSocketAccept) return false;
     return this.head.upgrade.split(",").some((asked) => asked.trim() === head.upgrade);
   }
 
@@ -314,6 +316,11 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
       this.#compressor = compressors.start(coding, head.body === "length" ? head.contentLength : null, this);
     }
     this.channel.sendHead(edited, null);
+  }
+
+  /** To a CONNECT, success means that the tunnel is open (RFC 8441 section 5): a machine that answers as if it were none did not open it. */
+  #isTakenForTunnel(head: ResponseHead): boolean {
+    return this.head.webSocketAccept !== "" && head.status < 300;
   }
 
   #openTunnel(): void {

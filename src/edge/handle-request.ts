@@ -2,7 +2,7 @@
 // routing/balancer.ts (a place on a machine), wake/gate.ts (if all are asleep or full), upstream/forward.ts (one attempt) and
 // edge/respond.ts (any failure). The gate comes after every refusal, so that a scanner makes nobody pay for a start.
 
-import type { Http1RequestHead } from "../http/http1/request-decoder.ts";
+import type { RequestHead } from "../http/message.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { ProxyError } from "../core/errors.ts";
 import { MicrosecondText } from "../core/microsecond-text.ts";
@@ -14,6 +14,7 @@ import { isRetryable } from "../upstream/retryable.ts";
 import type { Gate } from "../wake/gate.ts";
 import type { ClientChannel } from "./client-channel.ts";
 import type { Compressors } from "./compressor.ts";
+import type { Sender } from "./client-connection.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import { Exchange, type ExchangeDriver } from "./exchange.ts";
 import type { Places } from "./places.ts";
@@ -35,7 +36,7 @@ export interface RequestHandlerOptions {
   readonly onServedAfterWake: (service: EdgeService, machine: EdgeMachine, heldMs: number) => void;
   readonly onDone: (exchange: Exchange) => void;
   /** A request that could not be read as one. */
-  readonly onUnreadable: (channel: ClientChannel, code: ErrorCode, requestId: string) => void;
+  readonly onUnreadable: (sender: Sender, code: ErrorCode, requestId: string) => void;
 }
 
 /** Reading it each time costs as much as the clock. */
@@ -52,7 +53,7 @@ export class RequestHandler implements ExchangeDriver {
   }
 
   /** Opens the exchange of a request; its channel begins it. */
-  open(channel: ClientChannel, head: Http1RequestHead): Exchange {
+  open(channel: ClientChannel, head: RequestHead): Exchange {
     const nowMs = performance.now();
     const startedUs = Math.round((TIME_ORIGIN_MS + nowMs) * 1000);
     const { ids } = this.#options;
@@ -81,6 +82,11 @@ export class RequestHandler implements ExchangeDriver {
     const requestId = ids.next(Date.now());
     respondWithError(channel, code, { requestId, accept: null, pages: null }, true);
     onUnreadable(channel, code, requestId);
+  }
+
+  /** The same where the protocol leaves no way to answer. */
+  reportUnread(sender: Sender, code: ErrorCode): void {
+    this.#options.onUnreadable(sender, code, this.#options.ids.next(Date.now()));
   }
 
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void {

@@ -13,37 +13,15 @@ import {
   lastChunkWithTrailers,
 } from "../http/http1/encode.ts";
 import { FIELD } from "../http/field-names.ts";
-import { RequestDecoder, type Http1RequestHead, type RequestLimits } from "../http/http1/request-decoder.ts";
+import { RequestDecoder, type Http1RequestHead } from "../http/http1/request-decoder.ts";
 import type { Fields, MessageSink, ResponseHead } from "../http/message.ts";
-import type { Deadlines, Timed } from "../core/deadlines.ts";
+import type { Timed } from "../core/deadlines.ts";
 import { ProxyError, type ErrorCode } from "../core/errors.ts";
 import { clientLines, type ClientFacts, type ClientLines } from "../upstream/forward.ts";
-import { SocketWriter, type WriteSlab } from "../upstream/socket-writer.ts";
+import { SocketWriter } from "../upstream/socket-writer.ts";
 import type { ClientChannel, ClientEvents, OwnFacts, OwnField } from "./client-channel.ts";
+import type { ClientConnection, ConnectionContext } from "./client-connection.ts";
 import { ownLines } from "./response-fields.ts";
-
-export interface ClientTimeouts {
-  /** From the first byte of a head to its last; for the first head from when the connection was accepted. */
-  readonly requestHeadMs: number;
-  /** Between two requests. */
-  readonly keepAliveMs: number;
-  /** The longest silence of a client in the middle of a body, its own or the one it reads. */
-  readonly clientIdleMs: number;
-}
-
-/** What all client connections of a worker share. */
-export interface ConnectionContext {
-  readonly deadlines: Deadlines;
-  readonly slab: WriteSlab;
-  readonly limits: RequestLimits;
-  readonly timeouts: ClientTimeouts;
-  /** Opens the exchange of a request. The answer hears the rest of it. */
-  readonly open: (channel: ClientChannel, head: Http1RequestHead) => ClientEvents;
-  /** A request that could not even be read. */
-  readonly refuse: (channel: ClientChannel, code: ErrorCode) => void;
-  readonly isDraining: () => boolean;
-  readonly onClosed: (connection: Http1Connection) => void;
-}
 
 type State = "open" | "lingering" | "tunnel" | "closed";
 
@@ -51,7 +29,7 @@ type State = "open" | "lingering" | "tunnel" | "closed";
 const LINGER_MS = 2000;
 const HIGHEST_PIPELINED_BYTES = 64 * 1024;
 
-export class Http1Connection implements ClientChannel, MessageSink<Http1RequestHead>, Timed {
+export class Http1Connection implements ClientConnection, ClientChannel, MessageSink<Http1RequestHead>, Timed {
   deadlineMs: number;
   readonly client: ClientFacts;
   readonly clientLines: ClientLines;
@@ -80,7 +58,7 @@ export class Http1Connection implements ClientChannel, MessageSink<Http1RequestH
   constructor(socket: Socket, client: ClientFacts, context: ConnectionContext, headDeadlineMs: number) {
     this.#socket = socket;
     this.client = client;
-    this.clientLines = clientLines(client);
+    this.clientLines = clientLines(client, 11);
     this.#context = context;
     this.#writer = new SocketWriter(socket, context.slab, client.scheme === "https");
     this.#decoder = new RequestDecoder(context.limits, this);

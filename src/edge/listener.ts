@@ -1,12 +1,14 @@
-// A port that clients connect to: TLS where it has to be, then an HTTP/1.1 connection or a raw one. Step 1 in the life of a request.
+// A port that clients connect to: TLS where it has to be, then HTTP/1.1, HTTP/2, or a raw connection. Step 1 in the life of a request.
 
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import type { Ends } from "../core/ends.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import type { Router } from "../routing/router.ts";
 import type { ClientFacts } from "../upstream/forward.ts";
+import type { ClientConnection, ConnectionContext } from "./client-connection.ts";
 import type { EdgeApp, EdgeService } from "./edge-app.ts";
-import { Http1Connection, type ConnectionContext } from "./http1-connection.ts";
+import { Http1Connection } from "./http1-connection.ts";
+import { Http2Connection, type Http2Shared } from "./http2-connection.ts";
 import { RawConnection, type RawContext } from "./raw-connection.ts";
 import { TlsHandshake, type TlsServing } from "./tls-handshake.ts";
 
@@ -23,6 +25,7 @@ export interface ListenerOptions {
   readonly connections: Omit<ConnectionContext, "onClosed">;
   readonly raw: RawContext;
   readonly router: Router<EdgeService, EdgeApp>;
+  readonly http2: Http2Shared;
   readonly events: ListenerEvents;
 }
 
@@ -30,7 +33,7 @@ export interface ListenerEvents {
   onHandshake(version: string, seconds: number): void;
   onHandshakeFailed(servername: string, error: Error): void;
   /** A client's connection ended. */
-  onClosed(connection: Http1Connection): void;
+  onClosed(connection: ClientConnection): void;
 }
 
 /** Connections that the kernel may hold for a worker that is busy. */
@@ -39,7 +42,7 @@ const BACKLOG = 4096;
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #server: Server;
-  readonly #connections = new Set<Http1Connection | RawConnection>();
+  readonly #connections = new Set<ClientConnection | RawConnection>();
   readonly #handshakes = new Set<TlsHandshake>();
   readonly #context: ConnectionContext;
   readonly #rawContext: RawContext;
@@ -105,12 +108,12 @@ export class Listener {
     if (kind === "tcp") return this.#openRaw(socket);
     // One for the handshake and the first head together: whoever trickles both in has no more time than for one.
     const headDeadlineMs = connections.deadlines.after(connections.timeouts.requestHeadMs);
-    if (kind === "http") return this.#open(socket, "http", headDeadlineMs);
+    if (kind === "http") return this.#open(socket, "http", headDeadlineMs, false);
     const handshake = new TlsHandshake(socket, tls, connections.deadlines, handshakeTimeoutMs, {
       onSecure: (secured, seconds) => {
         this.#handshakes.delete(handshake);
         events.onHandshake(secured.getProtocol() ?? "unknown", seconds);
-        this.#open(secured, "https", headDeadlineMs);
+        this.#open(secured, "https", headDeadlineMs, secured.alpnProtocol === "h2");
       },
       onFailed: (servername, error) => {
         this.#handshakes.delete(handshake);
@@ -120,12 +123,17 @@ export class Listener {
     this.#handshakes.add(handshake);
   }
 
-  #open(socket: Socket, scheme: "http" | "https", headDeadlineMs: number): void {
-    const { publicPort, region } = this.#options;
+  #open(socket: Socket, scheme: "http" | "https", headDeadlineMs: number, isHttp2: boolean): void {
+    const { publicPort, region, http2 } = this.#options;
     const ends = this.#ends(socket);
     if (ends === null) return;
     const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region };
-    this.#connections.add(new Http1Connection(socket, client, this.#context, headDeadlineMs));
+    const context = this.#context;
+    this.#connections.add(
+      isHttp2
+        ? new Http2Connection(socket, client, context, http2, headDeadlineMs)
+        : new Http1Connection(socket, client, context, headDeadlineMs),
+    );
   }
 
   /** No name tells apps apart here, so there is one on this port; none for a moment, if it is just going. */
@@ -154,7 +162,7 @@ export class Listener {
     return { sourceIp, sourcePort: socket.remotePort ?? 0, destinationIp, destinationPort: this.#options.publicPort };
   }
 
-  #forget(connection: Http1Connection | RawConnection): void {
+  #forget(connection: ClientConnection | RawConnection): void {
     this.#connections.delete(connection);
     if (this.#isDraining && this.#connections.size === 0) this.#drained.resolve();
   }

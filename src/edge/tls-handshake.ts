@@ -36,7 +36,7 @@ export class TlsHandshake implements Timed {
       isServer: true,
       requestCert: false,
       rejectUnauthorized: false,
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: ["h2", "http/1.1"],
       allowHalfOpen: true,
       ...tls,
     } as TLSSocketOptions);

@@ -42,6 +42,7 @@ export const FIELD = {
   flyDispatchStart: 37,
   /** Of no name: a field that goes no further because this node does not take its kind. */
   withheld: 38,
+  cookie: 39,
 } as const;
 
 const NAMES: Readonly<Record<string, number>> = {
@@ -82,6 +83,7 @@ const NAMES: Readonly<Record<string, number>> = {
   "fly-src": FIELD.flySrc,
   "fly-src-signature": FIELD.flySrcSignature,
   "fly-dispatch-start": FIELD.flyDispatchStart,
+  cookie: FIELD.cookie,
 };
 
 /** One more than the highest id. */

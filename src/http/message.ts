@@ -34,13 +34,15 @@ export interface RequestHead {
   readonly authority: string;
   /** Host without port and trailing dot, lower case; IPv6 in brackets. */
   readonly host: string;
-  /** 10 or 11. */
+  /** 10, 11 or 20. */
   readonly version: number;
   readonly body: BodyKind;
   /** Bytes of the body when `body` is "length", otherwise 0. */
   readonly contentLength: number;
   /** What the Upgrade field asks for when Connection names it, lower case; empty otherwise. */
   readonly upgrade: string;
+  /** What `sec-websocket-accept` must say in a 101, where the edge asks for it on behalf of its client; otherwise empty. */
+  readonly webSocketAccept: string;
   readonly expectsContinue: boolean;
   /** Names in Connection that are not known hop-by-hop fields, lower case; null when there are none, the usual case. */
   readonly connectionNames: readonly string[] | null;

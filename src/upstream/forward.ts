@@ -20,6 +20,9 @@ export interface ClientFacts {
   readonly region: string;
 }
 
+/** As `via` names them (RFC 9110 section 7.6.3). */
+const VERSIONS: Readonly<Record<number, string>> = { 10: "1.0", 11: "1.1", 20: "2" };
+
 export interface RequestFacts {
   readonly id: string;
   readonly traceparent: string;
@@ -37,9 +40,12 @@ export interface ClientLines {
   readonly fixed: string;
   /** The same, then those that a client's own fields change, for the usual request that has none of them. */
   readonly usual: string;
+  /** Of the requests that it is usual for. */
+  readonly version: number;
 }
 
-export function clientLines(client: ClientFacts): ClientLines {
+/** @param version of the protocol that the client speaks, as in `RequestHead` */
+export function clientLines(client: ClientFacts, version: number): ClientLines {
   const ssl = client.scheme === "https" ? "on" : "off";
   const fixed =
     `fly-client-ip: ${client.ip}\r\n` +
@@ -49,7 +55,7 @@ export function clientLines(client: ClientFacts): ClientLines {
     `fly-region: ${client.region}\r\n` +
     `x-forwarded-proto: ${client.scheme}\r\n` +
     `x-forwarded-ssl: ${ssl}\r\n`;
-  return { fixed: flat(fixed), usual: flat(fixed + forwardedLines(client, "", "1.1", "", String(client.port))) };
+  return { fixed: flat(fixed), usual: flat(fixed + forwardedLines(client, "", VERSIONS[version]!, "", String(client.port))), version };
 }
 
 /** The whole head of the request as the machine gets it. */
@@ -62,7 +68,7 @@ export function machineHead(
 ): string {
   const { fields } = head;
   const isUsual =
-    head.version === 11 &&
+    head.version === lines.version &&
     fields.find(FIELD.xForwardedFor) === -1 &&
     fields.find(FIELD.via) === -1 &&
     fields.find(FIELD.xForwardedPort) === -1;
@@ -86,7 +92,7 @@ function changedLines(head: RequestHead, client: ClientFacts): string {
   return forwardedLines(
     client,
     joined(head, FIELD.xForwardedFor),
-    head.version === 11 ? "1.1" : "1.0",
+    VERSIONS[head.version]!,
     joined(head, FIELD.via),
     port === -1 ? String(client.port) : fields.value(port),
   );

@@ -71,10 +71,15 @@ for (const [title, servername] of [
   });
 }
 
-test("ALPN offers HTTP/1.1, and a client that knows nothing of ALPN is served too", async () => {
-  const both = await handshake({ ALPNProtocols: ["h2", "http/1.1"] });
-  assert.equal(both.alpnProtocol, "http/1.1");
-  both.destroy();
+test("ALPN offers HTTP/2 and HTTP/1.1, and a client that knows nothing of ALPN is served too", async () => {
+  for (const [offered, chosen] of [
+    [["http/1.1", "h2"], "h2"],
+    [["http/1.1"], "http/1.1"],
+  ] as const) {
+    const socket = await handshake({ ALPNProtocols: [...offered] });
+    assert.equal(socket.alpnProtocol, chosen);
+    socket.destroy();
+  }
   const none = await handshake();
   assert.equal(none.alpnProtocol, false);
   none.destroy();

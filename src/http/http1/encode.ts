@@ -56,7 +56,8 @@ const RESPONSE_DROPS_BUT_LENGTH = flags([
   FIELD.server,
   FIELD.flyRequestId,
 ]);
-const RESPONSE_DROPS = withMore(RESPONSE_DROPS_BUT_LENGTH, FIELD.contentLength);
+/** Fields of a response that are not copied. */
+export const RESPONSE_DROPS: Uint8Array = withMore(RESPONSE_DROPS_BUT_LENGTH, FIELD.contentLength);
 
 /** The head of a request to a machine. `added` are complete lines, CRLF included. */
 export function encodeRequestHead(head: RequestHead, added: string): string {

@@ -44,6 +44,7 @@ export class Http1RequestHead implements RequestHead {
   body: BodyKind = "none";
   contentLength = 0;
   upgrade = "";
+  readonly webSocketAccept = "";
   expectsContinue = false;
   connectionNames: readonly string[] | null = null;
   /** Does the client want the connection to go on? */

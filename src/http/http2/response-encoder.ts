@@ -1,0 +1,114 @@
+// Hot path. Response heads into header blocks (RFC 9113 sections 8.2 and 8.3.2): from the fields of a machine's response, whichever protocol
+// they came by, and from the edge's own.
+
+import { RESPONSE_DROPS } from "../http1/encode.ts";
+import { FIELD } from "../field-names.ts";
+import type { Fields, ResponseHead } from "../message.ts";
+import { announcedTrailers } from "../trailers.ts";
+import type { FieldCache } from "./field-cache.ts";
+import type { FieldEntry, FieldName } from "./field-entry.ts";
+import type { HpackEncoder } from "./hpack-encoder.ts";
+
+/** The edge's own fields of a response; null: the head has what it is to have of them. */
+export interface OwnResponseFields {
+  readonly id: string;
+}
+
+/** Shared by all connections of a worker: only the encoder it writes with belongs to one of them. */
+export class ResponseEncoder {
+  readonly #cache: FieldCache;
+  readonly #server: FieldEntry;
+  readonly #via: FieldEntry;
+  readonly #requestIdName: FieldName;
+  readonly #contentLengthName: FieldName;
+
+  constructor(cache: FieldCache) {
+    this.#cache = cache;
+    this.#server = cache.constant("server", "kittiwake");
+    this.#via = cache.constant("via", "1.1 kittiwake");
+    this.#requestIdName = name(cache, "fly-request-id");
+    this.#contentLengthName = name(cache, "content-length");
+  }
+
+  /** A machine's final response. `isHead`: the request was HEAD, so that a length is not that of the body that follows. */
+  response(encoder: HpackEncoder, head: ResponseHead, own: OwnResponseFields | null, isHead: boolean): void {
+    encoder.status(head.status);
+    this.#kept(encoder, head);
+    if (own !== null) this.#own(encoder, head, own);
+    if (isHead || head.status === 204 || head.status === 304) {
+      if (head.status !== 204 && head.fields.find(FIELD.contentLength) !== -1) this.#length(encoder, head.contentLength);
+    } else if (head.body === "none" || head.body === "length") this.#length(encoder, head.contentLength);
+    else if (head.body === "chunked") this.#announcement(encoder, head.fields);
+  }
+
+  /** A response of a machine that has no body and no end of its own: 1xx, and the 200 that opens a tunnel (RFC 8441 section 5). */
+  opening(encoder: HpackEncoder, status: number, head: ResponseHead, own: OwnResponseFields | null): void {
+    encoder.status(status);
+    this.#kept(encoder, head);
+    if (own !== null) this.#own(encoder, head, own);
+  }
+
+  /** A response of the edge's own. */
+  own(encoder: HpackEncoder, status: number, fields: readonly (readonly [name: string, value: string])[], bodyBytes: number): void {
+    encoder.status(status);
+    for (const [fieldName, value] of fields) this.#field(encoder, fieldName, value);
+    this.#field(encoder, "date", new Date().toUTCString());
+    this.#length(encoder, bodyBytes);
+  }
+
+  trailers(encoder: HpackEncoder, fields: readonly (readonly [name: string, value: string])[]): void {
+    for (const [fieldName, value] of fields) this.#field(encoder, fieldName, value);
+  }
+
+  #kept(encoder: HpackEncoder, { fields, connectionNames }: ResponseHead): void {
+    for (let i = 0; i < fields.count; i++) {
+      if (RESPONSE_DROPS[fields.id(i)] === 1) continue;
+      const fieldName = fields.name(i);
+      if (connectionNames !== null && connectionNames.includes(fieldName)) continue;
+      // An upgrade's own proof is for the connection that asked for it.
+      if (fieldName === "sec-websocket-accept") continue;
+      this.#field(encoder, fieldName, fields.value(i));
+    }
+  }
+
+  #own(encoder: HpackEncoder, head: ResponseHead, own: OwnResponseFields): void {
+    const { fields } = head;
+    // Who passes on a response without a Date adds one (RFC 9110 section 6.6.1).
+    if (fields.find(FIELD.date) === -1) this.#field(encoder, "date", new Date().toUTCString());
+    encoder.entry(this.#server);
+    if (fields.find(FIELD.via) === -1) encoder.entry(this.#via);
+    else this.#field(encoder, "via", `${joined(fields, FIELD.via)}1.1 kittiwake`);
+    encoder.text(this.#requestIdName, own.id, 0, own.id.length);
+  }
+
+  #length(encoder: HpackEncoder, bytes: number): void {
+    const text = `${bytes}`;
+    const entry = this.#cache.entryInText(this.#contentLengthName, text, 0, text.length);
+    if (entry === null) encoder.text(this.#contentLengthName, text, 0, text.length);
+    else encoder.entry(entry);
+  }
+
+  #announcement(encoder: HpackEncoder, fields: Fields): void {
+    if (fields.find(FIELD.trailer) === -1) return;
+    const names = announcedTrailers(fields);
+    if (names !== null) this.#field(encoder, "trailer", names);
+  }
+
+  #field(encoder: HpackEncoder, fieldName: string, value: string): void {
+    const known = this.#cache.nameInText(fieldName, 0, fieldName.length);
+    const entry = this.#cache.entryInText(known, value, 0, value.length);
+    if (entry === null) encoder.text(known, value, 0, value.length);
+    else encoder.entry(entry);
+  }
+}
+
+/** All values of a list field, each followed by a comma, so that one more can be appended. */
+function joined(fields: Fields, id: number): string {
+  let text = "";
+  for (let i = 0; i < fields.count; i++) if (fields.id(i) === id) text += `${fields.value(i)}, `;
+  return text;
+}
+
+function name(cache: FieldCache, text: string): FieldName {
+  return cache.nameInText(text, 0, text.length);
+}
