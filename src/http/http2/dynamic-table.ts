@@ -1,7 +1,7 @@
 // Hot path. The dynamic table of HPACK (RFC 7541 section 2.3.2) as both ends keep it: a ring of entries, the newest at 0.
 
 /** Connections with few fields are many: the ring starts small. A power of two, as it stays. */
-const FIRST_SLOTS = 8;
+const FIRST_SLOTS = 16;
 
 export class DynamicTable<Entry extends { readonly size: number }> {
   count = 0;
@@ -50,8 +50,10 @@ export class DynamicTable<Entry extends { readonly size: number }> {
   }
 
   #grow(): void {
-    const grown: (Entry | null)[] = Array.from({ length: Math.max(FIRST_SLOTS, this.#ring.length * 2) }, () => null);
-    for (let index = 0; index < this.count; index++) grown[this.count - 1 - index] = this.at(index);
+    const slots = Math.max(FIRST_SLOTS, this.#ring.length * 2);
+    const grown: (Entry | null)[] = [];
+    for (let index = this.count - 1; index >= 0; index--) grown.push(this.at(index));
+    while (grown.length < slots) grown.push(null);
     this.#ring = grown;
     this.#head = this.count - 1;
   }

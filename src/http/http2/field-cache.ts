@@ -13,6 +13,8 @@ const MAX_VALUE_BYTES = 512;
 export class FieldCache {
   readonly names = new NameTable();
   readonly #entries: (FieldEntry | null)[] = Array.from({ length: SLOTS }, () => null);
+  /** The values of the entries. */
+  readonly #bytes: (Uint8Array | null)[] = Array.from({ length: SLOTS }, () => null);
   /** Of the last value that was looked for in a slot and not found: seen once more, it becomes an entry. */
   readonly #fingerprints = new Int32Array(SLOTS);
 
@@ -37,7 +39,7 @@ export class FieldCache {
     for (let i = end - 1; i >= start; i -= step) hash = Math.imul(hash ^ text.charCodeAt(i), HASH_PRIME);
     const slot = (hash ^ (hash >>> 15)) & (SLOTS - 1);
     const found = this.#entries[slot]!;
-    if (found !== null && found.field === name && isInText(found.value, text, start, end)) return found;
+    if (found !== null && found.field === name && found.value.length === length && text.substring(start, end) === found.value) return found;
     let fingerprint = name.hash;
     for (let i = start; i < end; i++) fingerprint = Math.imul(fingerprint ^ text.charCodeAt(i), HASH_PRIME);
     if (this.#fingerprints[slot] === fingerprint) return this.#add(slot, name, text.slice(start, end));
@@ -54,7 +56,7 @@ export class FieldCache {
     for (let i = end - 1; i >= start; i -= step) hash = Math.imul(hash ^ bytes[i]!, HASH_PRIME);
     const slot = (hash ^ (hash >>> 15)) & (SLOTS - 1);
     const found = this.#entries[slot]!;
-    if (found !== null && found.field === name && isInBytes(found.value, bytes, start, end)) return found;
+    if (found !== null && found.field === name && isInBytes(this.#bytes[slot]!, bytes, start, end)) return found;
     let fingerprint = name.hash;
     for (let i = start; i < end; i++) fingerprint = Math.imul(fingerprint ^ bytes[i]!, HASH_PRIME);
     if (this.#fingerprints[slot] === fingerprint) return this.#add(slot, name, bytes.toString("latin1", start, end));
@@ -70,6 +72,7 @@ export class FieldCache {
   #add(slot: number, name: FieldName, value: string): FieldEntry {
     const entry = repeatedEntry(name, value);
     this.#entries[slot] = entry;
+    this.#bytes[slot] = new Uint8Array(Buffer.from(value, "latin1"));
     return entry;
   }
 }
@@ -79,14 +82,8 @@ function repeatedEntry(name: FieldName, value: string): FieldEntry {
   return staticEntry(name, value) ?? new FieldEntry(name, flat(value), true, !name.isSecret, false, 0);
 }
 
-function isInText(value: string, text: string, start: number, end: number): boolean {
+function isInBytes(value: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
   if (value.length !== end - start) return false;
-  for (let i = 0; i < value.length; i++) if (text.charCodeAt(start + i) !== value.charCodeAt(i)) return false;
-  return true;
-}
-
-function isInBytes(value: string, bytes: Uint8Array, start: number, end: number): boolean {
-  if (value.length !== end - start) return false;
-  for (let i = 0; i < value.length; i++) if (bytes[start + i] !== value.charCodeAt(i)) return false;
+  for (let i = 0; i < value.length; i++) if (bytes[start + i] !== value[i]) return false;
   return true;
 }

@@ -44,6 +44,8 @@ export const HASH_PRIME = 0x0100_0193;
 export class FieldName {
   /** Lower case, unless it is invalid. */
   readonly name: string;
+  /** The same. */
+  readonly bytes: Uint8Array;
   /** `FIELD` id; 0 for an unknown name. */
   readonly id: number;
   /** One of `PSEUDO`. */
@@ -63,8 +65,9 @@ export class FieldName {
 
   /** `isValid` speaks of an ordinary name; one that begins with a colon is valid if it is known. */
   constructor(name: string, isValid: boolean, staticIndex: number) {
-    const bytes = Buffer.from(name, "latin1");
+    const bytes = new Uint8Array(Buffer.from(name, "latin1"));
     this.name = name;
+    this.bytes = bytes;
     this.pseudo = name.startsWith(":") ? (PSEUDO_BY_NAME.get(name) ?? PSEUDO.unknown) : PSEUDO.none;
     this.isValid = this.pseudo === PSEUDO.none ? isValid : this.pseudo !== PSEUDO.unknown;
     this.id = this.pseudo === PSEUDO.none && isValid ? fieldId(bytes, 0, bytes.length) : 0;

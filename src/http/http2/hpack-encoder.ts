@@ -9,7 +9,7 @@ import { huffmanEncode, huffmanLength } from "./huffman-encode.ts";
 export interface HpackEncoderOptions {
   /** Most bytes of dynamic table to use, whatever the peer allows. Default 4096. */
   readonly tableBytes?: number;
-  /** Huffman-code what goes into the dynamic table where that is shorter: fewer bytes once a connection, for more time. Default false. */
+  /** Huffman-code what goes into the dynamic table where that is not longer: fewer bytes once a connection, for more time. Default false. */
   readonly huffman?: boolean;
 }
 
@@ -117,8 +117,7 @@ export class HpackEncoder {
     const isNeverIndexed = entry.isNeverIndexed || value.length < field.shortestIndexed;
     if (!isNeverIndexed && entry.isRepeated && entry.size * TABLE_SHARE <= this.#table.capacity) {
       this.#name(INCREMENTAL, 0x3f, field, value.length);
-      if (this.#huffman) this.#huffmanText(value);
-      else this.#text(value, 0, value.length);
+      this.#repeatedText(value);
       this.#table.add(entry);
       return;
     }
@@ -181,7 +180,7 @@ export class HpackEncoder {
     this.#reserve(name.length + length + 3 * INTEGER_BYTES);
     const index = this.#table.indexOfName(field);
     this.#integer(representation, prefix, index);
-    if (index === 0) this.#text(name, 0, name.length);
+    if (index === 0) this.#repeatedText(name);
   }
 
   /** RFC 7541 section 5.2, without Huffman coding. */
@@ -198,9 +197,10 @@ export class HpackEncoder {
     this.#position = position;
   }
 
-  #huffmanText(text: string): void {
-    const length = huffmanLength(text, 0, text.length);
-    if (length >= text.length) {
+  /** What is sent once and then referred to. */
+  #repeatedText(text: string): void {
+    const length = this.#huffman ? huffmanLength(text, 0, text.length) : Infinity;
+    if (length > text.length) {
       this.#text(text, 0, text.length);
       return;
     }

@@ -29,7 +29,7 @@ export class NameTable {
     for (let probe = 0; probe < PROBES; probe++) {
       const field = this.#slots[(slot + probe) & (SLOTS - 1)]!;
       if (field === null) break;
-      if (isInText(field.name, text, start, end)) return field;
+      if (isInText(field.bytes, text, start, end)) return field;
     }
     return this.#add(text.slice(start, end));
   }
@@ -40,7 +40,7 @@ export class NameTable {
     for (let probe = 0; probe < PROBES; probe++) {
       const field = this.#slots[(slot + probe) & (SLOTS - 1)]!;
       if (field === null) break;
-      if (isInBytes(field.name, bytes, start, end)) return field;
+      if (isInBytes(field.bytes, bytes, start, end)) return field;
     }
     return this.#add(bytes.toString("latin1", start, end));
   }
@@ -86,15 +86,15 @@ function slotOf(length: number, first: number, middle: number, last: number): nu
   return (hash ^ (hash >>> 10)) & (SLOTS - 1);
 }
 
-function isInText(name: string, text: string, start: number, end: number): boolean {
+function isInText(name: Uint8Array, text: string, start: number, end: number): boolean {
   if (name.length !== end - start) return false;
-  for (let i = 0; i < name.length; i++) if (lower(text.charCodeAt(start + i)) !== name.charCodeAt(i)) return false;
+  for (let i = 0; i < name.length; i++) if (lower(text.charCodeAt(start + i)) !== name[i]) return false;
   return true;
 }
 
-function isInBytes(name: string, bytes: Uint8Array, start: number, end: number): boolean {
+function isInBytes(name: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
   if (name.length !== end - start) return false;
-  for (let i = 0; i < name.length; i++) if (lower(bytes[start + i]!) !== name.charCodeAt(i)) return false;
+  for (let i = 0; i < name.length; i++) if (lower(bytes[start + i]!) !== name[i]) return false;
   return true;
 }
 

@@ -1,0 +1,215 @@
+// What HPACK alone costs: nanoseconds a head, median of rounds, and the bytes of a head. `node bench/micro/hpack.ts [rounds]`
+
+import { FieldCache } from "../../src/http/http2/field-cache.ts";
+import { FieldList } from "../../src/http/http2/field-list.ts";
+import { HpackDecoder } from "../../src/http/http2/hpack-decoder.ts";
+import { HpackEncoder, type HpackEncoderOptions } from "../../src/http/http2/hpack-encoder.ts";
+import { huffmanEncode, huffmanLength } from "../../src/http/http2/huffman-encode.ts";
+import { STATIC_TABLE } from "../../src/http/http2/static-table.ts";
+
+const ROUNDS = Number(process.argv[2] ?? 15);
+const HEADS = 20_000;
+/** Every head gets other values where values change, so that nothing made for one is still known for the next. */
+const VARIANTS = 1024;
+const DECODING = { listBytes: 16 * 1024, maxFields: 100 };
+
+type Field = readonly [name: string, value: string];
+
+const browserRequest = (n: number): Field[] => [
+  [":method", "GET"],
+  [":authority", "hello.localhost:8443"],
+  [":scheme", "https"],
+  [":path", `/static/app.${n}.js?v=${n * 7919}`],
+  ["sec-ch-ua", '"Chromium";v="140", "Not=A?Brand";v="24"'],
+  ["sec-ch-ua-mobile", "?0"],
+  ["sec-ch-ua-platform", '"Linux"'],
+  ["user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"],
+  ["accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"],
+  ["sec-fetch-site", "same-origin"],
+  ["referer", "https://hello.localhost:8443/"],
+  ["accept-encoding", "gzip, deflate, br, zstd"],
+  ["accept-language", "en-GB,en;q=0.9,de;q=0.8"],
+  ["cookie", "session=100abcdef0123456789; theme=dark"],
+];
+
+const appResponse = (n: number): Field[] => [
+  ["content-type", "application/json; charset=utf-8"],
+  ["content-length", "100"],
+  ["cache-control", "private, max-age=0, must-revalidate"],
+  ["etag", `W/"64-${n * 7919}KkZ8yq"`],
+  ["x-request-id", `8d3f1c52-${n * 104729}-4c6e`],
+  ["vary", "Accept-Encoding, Origin"],
+  ["strict-transport-security", "max-age=31536000"],
+  ["x-content-type-options", "nosniff"],
+  ["access-control-allow-origin", "*"],
+  ["set-cookie", `sid=${n * 7919}; Path=/; HttpOnly; SameSite=Lax`],
+  ["date", "Tue, 04 Mar 2025 10:20:30 GMT"],
+  ["server", "kittiwake"],
+  ["via", "1.1 kittiwake"],
+];
+
+/** Adds up what was read and written, so that no work can be left out. */
+let checksum = 0;
+
+/** As browsers encode: all Huffman-coded, everything into the table but paths. `isFirst`: nothing is in the table yet. */
+function browserBlock(fields: readonly Field[], isFirst: boolean): Buffer {
+  const out = Buffer.alloc(4096);
+  let at = 0;
+  let added = 0;
+  const string = (text: string): void => {
+    const length = huffmanLength(text, 0, text.length);
+    out[at++] = 0x80 | length;
+    if (length >= 0x7f) throw new Error("too long for this benchmark");
+    at = huffmanEncode(text, 0, text.length, out, at);
+  };
+  for (const [name, value] of fields) {
+    const whole = STATIC_TABLE.findIndex((entry) => entry.name === name && entry.value === value);
+    const index = STATIC_TABLE.findIndex((entry) => entry.name === name);
+    if (whole > 0) out[at++] = 0x80 | whole;
+    else if (name === ":path") {
+      out[at++] = index;
+      string(value);
+    } else if (!isFirst) out[at++] = 0x80 | (62 + TABLE_FIELDS - 1 - added++);
+    else {
+      out[at++] = 0x40 | Math.max(0, index);
+      if (index === -1) string(name);
+      string(value);
+      added++;
+    }
+  }
+  return Buffer.from(out.subarray(0, at));
+}
+
+/** Fields of a browser's request that are neither in the static table nor a path. */
+const TABLE_FIELDS = 11;
+const FIRST_BLOCK = browserBlock(browserRequest(1), true);
+const LATER_BLOCKS = Array.from({ length: VARIANTS }, (_, n) => browserBlock(browserRequest(n + 100), false));
+
+function decodeFirst(): void {
+  const cache = new FieldCache();
+  const list = new FieldList();
+  for (let n = 0; n < HEADS; n++) {
+    const decoder = new HpackDecoder({ cache, ...DECODING });
+    list.clear();
+    decoder.decode(FIRST_BLOCK, 0, FIRST_BLOCK.length, list);
+    checksum += list.count;
+  }
+}
+
+function decodeLater(variants: number): () => void {
+  const decoder = new HpackDecoder({ cache: new FieldCache(), ...DECODING });
+  const list = new FieldList();
+  decoder.decode(FIRST_BLOCK, 0, FIRST_BLOCK.length, list);
+  return () => {
+    for (let n = 0; n < HEADS; n++) {
+      const block = LATER_BLOCKS[n & (variants - 1)]!;
+      list.clear();
+      decoder.decode(block, 0, block.length, list);
+      checksum += list.count + list.entries[3]!.value.length;
+    }
+  };
+}
+
+/** A head as it came over HTTP/1.1: its text, and start and end of each name and value. */
+interface TextHead {
+  readonly text: string;
+  readonly offsets: Int32Array;
+}
+
+function textHead(fields: readonly Field[]): TextHead {
+  let text = "";
+  const offsets: number[] = [];
+  for (const [name, value] of fields) {
+    const start = text.length;
+    text += `${name}: ${value}\r\n`;
+    offsets.push(start, start + name.length, start + name.length + 2, text.length - 2);
+  }
+  return { text: Buffer.from(text, "latin1").toString("latin1"), offsets: new Int32Array(offsets) };
+}
+
+const RESPONSES = Array.from({ length: VARIANTS }, (_, n) => textHead(appResponse(n + 100)));
+const out = Buffer.alloc(64 * 1024);
+
+function encodeResponse(encoder: HpackEncoder, cache: FieldCache, { text, offsets }: TextHead): number {
+  encoder.begin(out, 9);
+  encoder.status(200);
+  for (let at = 0; at < offsets.length; at += 4) {
+    const name = cache.nameInText(text, offsets[at]!, offsets[at + 1]!);
+    const entry = cache.entryInText(name, text, offsets[at + 2]!, offsets[at + 3]!);
+    if (entry === null) encoder.text(name, text, offsets[at + 2]!, offsets[at + 3]!);
+    else encoder.entry(entry);
+  }
+  return encoder.end() - 9;
+}
+
+/** Of the last head of each scenario. */
+const blockBytes = new Map<string, number>();
+
+function encodeFirst(name: string, options: HpackEncoderOptions): () => void {
+  const cache = new FieldCache();
+  return () => {
+    for (let n = 0; n < HEADS; n++) {
+      const bytes = encodeResponse(new HpackEncoder(options), cache, RESPONSES[n & (VARIANTS - 1)]!);
+      checksum += bytes;
+      blockBytes.set(name, bytes);
+    }
+  };
+}
+
+function encodeLater(name: string, options: HpackEncoderOptions, variants: number): () => void {
+  const cache = new FieldCache();
+  const encoder = new HpackEncoder(options);
+  return () => {
+    let bytes = 0;
+    for (let n = 0; n < HEADS; n++) {
+      bytes = encodeResponse(encoder, cache, RESPONSES[n & (variants - 1)]!);
+      checksum += bytes;
+    }
+    blockBytes.set(name, bytes);
+  };
+}
+
+/** Every field is an entry that the caller knows already. */
+function encodeKnown(name: string): () => void {
+  const cache = new FieldCache();
+  const encoder = new HpackEncoder();
+  const entries = appResponse(1).map(([fieldName, value]) => cache.constant(fieldName, value));
+  return () => {
+    for (let n = 0; n < HEADS; n++) {
+      encoder.begin(out, 9);
+      encoder.entries(entries, entries.length);
+      const bytes = encoder.end() - 9;
+      checksum += bytes;
+      blockBytes.set(name, bytes);
+    }
+  };
+}
+
+const SCENARIOS: Record<string, () => void> = {
+  "request of a browser, first of a connection: decode": decodeFirst,
+  "request of a browser, later, another path: decode": decodeLater(VARIANTS),
+  "request of a browser, later, the same path: decode": decodeLater(1),
+};
+const scenario = (name: string, make: (name: string) => () => void): void => void (SCENARIOS[name] = make(name));
+scenario("response, first of a connection: encode", (name) => encodeFirst(name, {}));
+scenario("response, first of a connection, Huffman: encode", (name) => encodeFirst(name, { huffman: true }));
+scenario("response, later, etag, id, cookie change: encode", (name) => encodeLater(name, {}, VARIANTS));
+scenario("response, later, the same: encode", (name) => encodeLater(name, {}, 1));
+scenario("response of known entries, ready bytes: encode", encodeKnown);
+
+const results = new Map<string, number[]>(Object.keys(SCENARIOS).map((name) => [name, []]));
+// In turns, so that a slow moment of the machine does not fall on one scenario alone. The first rounds are for the compiler.
+for (let round = -3; round < ROUNDS; round++) {
+  for (const [name, run] of Object.entries(SCENARIOS)) {
+    const begun = process.hrtime.bigint();
+    run();
+    if (round >= 0) results.get(name)!.push(Number(process.hrtime.bigint() - begun) / HEADS);
+  }
+}
+for (const [name, times] of results) {
+  const sorted = times.toSorted((a, b) => a - b);
+  const bytes = blockBytes.has(name) ? `  ${blockBytes.get(name)} bytes` : "";
+  const median = sorted[sorted.length >> 1]!.toFixed(0).padStart(6);
+  console.log(`${name.padEnd(54)} ${median} ns   (best ${sorted[0]!.toFixed(0)})${bytes}`);
+}
+if (checksum === 0) throw new Error("nothing was done");
