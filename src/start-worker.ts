@@ -24,6 +24,7 @@ import { Compressors } from "./edge/compressor.ts";
 import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
 import { ConnectionHandler, type ConnectionHandlerOptions } from "./edge/handle-connection.ts";
+import { HeadTimes } from "./edge/head-times.ts";
 import { RequestHandler } from "./edge/handle-request.ts";
 import type { Http2Shared } from "./edge/http2-connection.ts";
 import { OutputPool } from "./edge/http2-output.ts";
@@ -50,6 +51,7 @@ class Worker {
   readonly #deadlines = new Deadlines(TICK_MS);
   readonly #slab = new WriteSlab();
   readonly #router = new Router<EdgeService, EdgeApp>();
+  readonly #headTimes: HeadTimes;
   readonly #pools: Pools;
   readonly #gate: Gate;
   readonly #handler: RequestHandler;
@@ -85,6 +87,7 @@ class Worker {
       maxWaiting: limits.waitingPerApp,
       requestWake: (app, service) => this.#send({ type: "wake", app, service, reason: "asleep" }),
     });
+    this.#headTimes = new HeadTimes(this.#router, timeouts.requestHeadMs);
     const balancer = new Balancer({ load, random: Math.random });
     const shared: ConnectionHandlerOptions = {
       router: this.#router,
@@ -99,6 +102,7 @@ class Worker {
     this.#connectionHandler = new ConnectionHandler(shared);
     this.#handler = new RequestHandler({
       ...shared,
+      deadlines: this.#deadlines,
       compressors: new Compressors(limits.compressors),
       httpsPorts: () => this.#httpsPorts,
       onDone: (exchange) => this.#onDone(exchange),
@@ -181,7 +185,6 @@ class Worker {
         slab: this.#slab,
         limits,
         timeouts: {
-          requestHeadMs: timeouts.requestHeadMs,
           keepAliveMs: timeouts.keepAliveIdleMs,
           clientIdleMs: timeouts.clientIdleMs,
         },
@@ -198,6 +201,7 @@ class Worker {
       },
       router: this.#router,
       http2: this.#http2,
+      headTimes: this.#headTimes,
       events: {
         onHandshake: (version, seconds) => this.#traffic.observeHandshake(version, seconds),
         onHandshakeFailed: (servername, error) => this.#onHandshakeFailed(servername, error),
@@ -228,6 +232,7 @@ class Worker {
   }
 
   #afterChange(): void {
+    this.#headTimes.forget();
     const pools = new Set<object>();
     for (const app of this.#router.apps) {
       for (const service of app.services) for (const machine of service.machines) if (machine.pool !== null) pools.add(machine.pool);

@@ -116,9 +116,11 @@ function portObject({ start, end, handlers, forceHttps, http }: ServicePort): ob
   return { ...range, handlers, force_https: forceHttps, ...(http !== null && { http_options: httpOptionsObject(http) }) };
 }
 
-function httpOptionsObject({ compress, responseHeaders, pristine }: HttpOptions): object {
+function httpOptionsObject({ compress, idleTimeoutMs, headTimeoutMs, responseHeaders, pristine }: HttpOptions): object {
   const headers = responseHeaders.map(({ name, values }) => [name, values.length === 0 ? false : values]);
-  return { compress, response: { headers: Object.fromEntries(headers), pristine } };
+  const idle = idleTimeoutMs === 0 ? {} : { idle_timeout: idleTimeoutMs / 1000 };
+  const head = headTimeoutMs === 0 ? {} : { headers_read_timeout: headTimeoutMs / 1000 };
+  return { compress, ...idle, ...head, response: { headers: Object.fromEntries(headers), pristine } };
 }
 
 function checkObject(check: ServiceCheck): object {

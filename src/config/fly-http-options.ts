@@ -26,8 +26,10 @@ export function toHttpOptions(options: DocumentOptions, path: KeyPath, findings:
   if (options === undefined) return null;
   const { headers = {}, pristine = false } = options.response ?? {};
   const responseHeaders = toResponseHeaders(headers, [...path, "response", "headers"], findings);
-  const { compress } = options;
-  return responseHeaders.length === 0 && !pristine && !compress ? null : { compress, responseHeaders, pristine };
+  const { compress, idle_timeout: idleSeconds = 0, headers_read_timeout: headSeconds = 0 } = options;
+  const isDefault = responseHeaders.length === 0 && !pristine && !compress && idleSeconds === 0 && headSeconds === 0;
+  if (isDefault) return null;
+  return { compress, idleTimeoutMs: idleSeconds * 1000, headTimeoutMs: headSeconds * 1000, responseHeaders, pristine };
 }
 
 function toResponseHeaders(headers: DocumentHeaders, path: KeyPath, findings: Findings): ResponseHeader[] {
@@ -38,6 +40,6 @@ function toResponseHeaders(headers: DocumentHeaders, path: KeyPath, findings: Fi
     if (FRAMING_NAMES.has(name)) findings.error([...path, key], "this header is the edge's own business; remove it");
     if (earlier !== undefined) findings.error([...path, key], `the same header as ${earlier}; keep one of them`);
     written.set(name, key);
-    return { name, values: value === false ? [] : typeof value === "string" ? [value] : value };
+    return { name, values: value === false ? [] : [value].flat().map((text) => text.trim()) };
   });
 }

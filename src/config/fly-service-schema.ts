@@ -117,8 +117,16 @@ const httpOptions = z
       .default(false)
       .describe("Compress responses at the edge with zstd, br or gzip; the app opts one out with `Content-Encoding: none`."),
     h2_backend: z.boolean().default(false).meta({ description: "Speak HTTP/2 without TLS to the machine.", pending: true }),
-    idle_timeout: seconds.meta({ description: "Seconds a connection may be idle.", pending: true }),
-    headers_read_timeout: seconds.meta({ description: "Seconds a request's head may take.", pending: true }),
+    idle_timeout: seconds.meta({
+      description:
+        "Seconds in which nothing may pass between the edge and the machine for a request, a response or a tunnel; 0 is for ever.",
+      fallback: "0",
+    }),
+    headers_read_timeout: seconds.meta({
+      description:
+        "Seconds a request's head may take, the first one's TLS handshake included. Without TLS the longest of all apps on the port counts, because the head is what names the app.",
+      fallback: "`request_head` of the node",
+    }),
     response: z
       .object({
         headers: z

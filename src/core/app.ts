@@ -101,6 +101,10 @@ export interface ServicePort {
 export interface HttpOptions {
   /** Compress responses for clients that want it. */
   readonly compress: boolean;
+  /** How long nothing may pass between the edge and the machine, either way; 0: for ever. */
+  readonly idleTimeoutMs: number;
+  /** How long a request's head may take; 0: as long as the node lets it. */
+  readonly headTimeoutMs: number;
   /** Changes to a machine's response, in order. */
   readonly responseHeaders: readonly ResponseHeader[];
   /** Leave Server, Via and Fly-Request-Id of a machine's response as they are. */

@@ -17,12 +17,18 @@ export interface ClientConnection {
 }
 
 export interface ClientTimeouts {
-  /** From the first byte of a head to its last; for the first head from when the connection was accepted. */
-  readonly requestHeadMs: number;
   /** Between two requests. */
   readonly keepAliveMs: number;
   /** The longest silence of a client in the middle of a body, its own or the one it reads. */
   readonly clientIdleMs: number;
+}
+
+/** How long the heads of the requests on one connection may take. */
+export interface HeadTime {
+  /** From the first byte of a head to its last. */
+  readonly ms: number;
+  /** Of the first one; it runs since the connection was accepted, through the TLS handshake. */
+  readonly firstDeadlineMs: number;
 }
 
 /** Who sent something that is no request, for the log. */

@@ -8,7 +8,8 @@ import { EditedFields } from "../http/edited-head.ts";
 import { joinedValue } from "../http/joined-value.ts";
 import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
 import type { HttpOptions } from "../core/app.ts";
-import { ERRORS, type ErrorCode, type ProxyError } from "../core/errors.ts";
+import type { Deadlines } from "../core/deadlines.ts";
+import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import type { CarriedExchange, UpstreamConnection } from "../upstream/connection.ts";
 import { machineHead, type RequestFacts } from "../upstream/forward.ts";
 import type { Waiting } from "../wake/gate.ts";
@@ -17,11 +18,13 @@ import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 import { negotiateCompression } from "./compression.ts";
 import type { Compressor, Compressors, CompressorSink } from "./compressor.ts";
 import { editResponse } from "./edit-response.ts";
+import { IdleWatch } from "./idle-watch.ts";
 import { respondWithError, respondWithRedirect } from "./respond.ts";
 
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
 export interface ExchangeDriver {
   readonly compressors: Compressors;
+  readonly deadlines: Deadlines;
   handle(exchange: Exchange): void;
   /** Tries again after a failed attempt, elsewhere if it can. `wasStale`: the failure says nothing about the machine. */
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void;
@@ -60,6 +63,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   #tunnelEnds = 0;
   #requestEnded = false;
   #trailersTaken = false;
+  /** The machine takes no more of the request's body for now. */
+  #isBodyBlocked = false;
+  /** From the head that went to the machine to the last that comes from it, where the service limits its silence. */
+  #idle: IdleWatch | null = null;
   /** Only between a compressed response's head and its end. */
   #compressor: Compressor | null = null;
   /** Of the machine, while what goes in front of them is being compressed. */
@@ -144,6 +151,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   onSent(): void {
     this.sentMs = performance.now();
     this.state = "sent";
+    if (this.options !== null && this.options.idleTimeoutMs > 0) this.#watchIdle(this.options.idleTimeoutMs);
     if (this.requestBody === "none") return;
     // An earlier attempt may have seen the end of a body that was empty.
     if (this.#requestEnded) this.upstream!.sendEnd();
@@ -151,14 +159,17 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   }
 
   onUpstreamDrain(): void {
+    this.#isBodyBlocked = false;
+    this.#idle?.touch();
     if (this.state === "tunnel") this.channel.resumeTunnel();
     else this.channel.resumeBody();
   }
 
   onUpstreamFailed(error: ProxyError, wasSent: boolean, wasStale: boolean): void {
     this.upstream = null;
+    this.#leaveIdle();
     if (this.state === "tunnel") {
-      this.#endWith(null);
+      this.#endWith(error.code === "upstream_timeout" ? "connection_idle" : null);
       this.channel.abort();
     } else if (this.responseStarted) {
       this.#endWith(error.code === "upstream_closed" || error.code === "upstream_reset" ? "response_truncated" : error.code);
@@ -172,12 +183,14 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   }
 
   onInterim(head: ResponseHead): void {
+    this.#idle?.touch();
     this.channel.sendInterim(head);
   }
 
   onHead(head: ResponseHead): void {
     this.respondedMs = performance.now();
     this.status = head.status;
+    this.#idle?.touch();
     if (head.status === 101 ? !this.#isUpgradeAsked(head) : this.#isTakenForTunnel(head)) {
       this.upstream?.destroy();
       this.upstream = null;
@@ -191,6 +204,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   }
 
   onData(buffer: Buffer, start: number, end: number): void {
+    this.#idle?.touch();
     const isFlowing = this.#compressor === null ? this.channel.sendData(buffer, start, end) : this.#compressor.write(buffer, start, end);
     if (!isFlowing) this.upstream?.pause();
   }
@@ -204,6 +218,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.upstream = null;
     if (this.#compressor !== null) {
       // The machine has done its part.
+      this.#leaveIdle();
       this.#driver.releaseClaim(this);
       this.#compressor.end();
       return;
@@ -238,6 +253,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   }
 
   onTunnelData(buffer: Buffer, start: number, end: number): void {
+    this.#idle?.touch();
     if (!this.channel.sendTunnelData(buffer, start, end)) this.upstream?.pause();
   }
 
@@ -249,7 +265,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   onRequestData(buffer: Buffer, start: number, end: number): void {
     this.bytesReceived += end - start;
     if (this.isBodyTooLarge(this.bytesReceived)) return this.onClientFailed("body_too_large");
-    if (this.upstream !== null && !this.upstream.sendData(buffer, start, end)) this.channel.pauseBody();
+    this.#idle?.touch();
+    if (this.upstream === null || this.upstream.sendData(buffer, start, end)) return;
+    this.#isBodyBlocked = true;
+    this.channel.pauseBody();
   }
 
   onRequestTrailers(fields: Fields): void {
@@ -259,6 +278,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
 
   onRequestEnd(): void {
     this.#requestEnded = true;
+    this.#idle?.touch();
     if (this.requestBody !== "none") this.upstream?.sendEnd();
   }
 
@@ -269,6 +289,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
 
   onTunnelInput(buffer: Buffer, start: number, end: number): void {
     this.bytesReceived += end - start;
+    this.#idle?.touch();
     if (this.upstream !== null && !this.upstream.tunnelData(buffer, start, end)) this.channel.pauseTunnel();
   }
 
@@ -306,6 +327,26 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     const { webSocketAccept } = this.head;
     if (webSocketAccept !== "" && joinedValue(head.fields, "sec-websocket-accept") !== webSocketAccept) return false;
     return this.head.upgrade.split(",").some((asked) => asked.trim() === head.upgrade);
+  }
+
+  #watchIdle(timeoutMs: number): void {
+    this.#leaveIdle();
+    this.#idle = new IdleWatch(this.#driver.deadlines, timeoutMs, () => this.#onIdle());
+  }
+
+  #leaveIdle(): void {
+    this.#idle?.stop();
+    this.#idle = null;
+  }
+
+  #onIdle(): void {
+    const isClientSilent = this.state === "sent" && this.requestBody !== "none" && !this.#requestEnded && !this.#isBodyBlocked;
+    if (isClientSilent) this.onClientFailed("request_timeout");
+    else {
+      this.upstream?.destroy();
+      this.onUpstreamFailed(new ProxyError("upstream_timeout", "nothing passed within idle_timeout"), true, false);
+    }
+    this.channel.flush();
   }
 
   #sendEditedHead(head: ResponseHead, options: HttpOptions): void {
@@ -346,6 +387,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.#responseEnded = true;
     if (this.state === "waiting") this.#driver.leaveGate(this);
     this.state = "done";
+    this.#leaveIdle();
     this.#compressor?.destroy();
     this.#compressor = null;
     this.#driver.releaseClaim(this);

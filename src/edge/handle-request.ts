@@ -4,6 +4,7 @@
 
 import type { RequestHead } from "../http/message.ts";
 import type { ErrorCode } from "../core/errors.ts";
+import type { Deadlines } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
 import { MicrosecondText } from "../core/microsecond-text.ts";
 import type { RequestIds } from "../core/request-id.ts";
@@ -27,6 +28,7 @@ export interface RequestHandlerOptions {
   readonly gate: Gate;
   readonly places: Places;
   readonly ids: RequestIds;
+  readonly deadlines: Deadlines;
   readonly compressors: Compressors;
   readonly httpsPorts: () => HttpsPorts;
   readonly maxAttempts: number;
@@ -44,12 +46,14 @@ const TIME_ORIGIN_MS = performance.timeOrigin;
 
 export class RequestHandler implements ExchangeDriver {
   readonly compressors: Compressors;
+  readonly deadlines: Deadlines;
   readonly #options: RequestHandlerOptions;
   readonly #microseconds = new MicrosecondText();
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
     this.compressors = options.compressors;
+    this.deadlines = options.deadlines;
   }
 
   /** Opens the exchange of a request; its channel begins it. */

@@ -20,7 +20,7 @@ import { ProxyError, type ErrorCode } from "../core/errors.ts";
 import { clientLines, type ClientFacts, type ClientLines } from "../upstream/forward.ts";
 import { SocketWriter } from "../upstream/socket-writer.ts";
 import type { ClientChannel, ClientEvents, OwnFacts, OwnField } from "./client-channel.ts";
-import type { ClientConnection, ConnectionContext } from "./client-connection.ts";
+import type { ClientConnection, ConnectionContext, HeadTime } from "./client-connection.ts";
 import { ownLines } from "./response-fields.ts";
 
 type State = "open" | "lingering" | "tunnel" | "closed";
@@ -37,6 +37,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   account: object | null = null;
   readonly #socket: Socket;
   readonly #context: ConnectionContext;
+  readonly #headMs: number;
   readonly #writer: SocketWriter;
   readonly #decoder: RequestDecoder;
   #state: State = "open";
@@ -54,15 +55,15 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   #hasTrailers = false;
   #bytesBefore = 0;
 
-  /** @param headDeadlineMs of the first request's head; it runs since the connection was accepted, through the TLS handshake */
-  constructor(socket: Socket, client: ClientFacts, context: ConnectionContext, headDeadlineMs: number) {
+  constructor(socket: Socket, client: ClientFacts, context: ConnectionContext, headTime: HeadTime) {
     this.#socket = socket;
     this.client = client;
     this.clientLines = clientLines(client, 11);
     this.#context = context;
+    this.#headMs = headTime.ms;
     this.#writer = new SocketWriter(socket, context.slab, client.scheme === "https");
     this.#decoder = new RequestDecoder(context.limits, this);
-    this.deadlineMs = headDeadlineMs;
+    this.deadlineMs = headTime.firstDeadlineMs;
     context.deadlines.add(this);
     socket.on("data", (chunk: Buffer) => this.#onChunk(chunk));
     socket.on("drain", () => this.#onDrain());
@@ -259,7 +260,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
       return;
     }
     if (this.#exchange === null && this.#decoder.isIdle) {
-      if (!this.#isFresh) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.requestHeadMs);
+      if (!this.#isFresh) this.deadlineMs = this.#context.deadlines.after(this.#headMs);
     } else if (!this.#requestEnded && this.deadlineMs !== Infinity) {
       this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
     }

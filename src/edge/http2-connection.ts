@@ -15,7 +15,7 @@ import type { SettingsChanges } from "../http/http2/peer-settings.ts";
 import type { Timed } from "../core/deadlines.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { clientLines, type ClientFacts, type ClientLines } from "../upstream/forward.ts";
-import type { ClientConnection, ConnectionContext } from "./client-connection.ts";
+import type { ClientConnection, ConnectionContext, HeadTime } from "./client-connection.ts";
 import { Allowance } from "./http2-flood.ts";
 import { Http2Output, type OutputOwner, type OutputPool } from "./http2-output.ts";
 import { Http2Sender } from "./http2-sender.ts";
@@ -63,6 +63,7 @@ export class Http2Connection implements ClientConnection, FrameSink, StreamHost,
   readonly responses: ResponseEncoder;
   readonly #socket: Socket;
   readonly #context: ConnectionContext;
+  readonly #headMs: number;
   readonly #shared: Http2Shared;
   readonly #decoder: FrameDecoder;
   readonly #hpack: HpackDecoder;
@@ -91,13 +92,13 @@ export class Http2Connection implements ClientConnection, FrameSink, StreamHost,
   #writeDeadlineMs = Infinity;
   #noticeDeadlineMs = Infinity;
 
-  /** @param headDeadlineMs of the first request's head; it runs since the connection was accepted, through the TLS handshake */
-  constructor(socket: Socket, client: ClientFacts, context: ConnectionContext, shared: Http2Shared, headDeadlineMs: number) {
+  constructor(socket: Socket, client: ClientFacts, context: ConnectionContext, shared: Http2Shared, headTime: HeadTime) {
     const { deadlines, limits } = context;
     this.#socket = socket;
     this.client = client;
     this.clientLines = clientLines(client, 20);
     this.#context = context;
+    this.#headMs = headTime.ms;
     this.#shared = shared;
     this.responses = shared.responses;
     this.sender = new Http2Sender(new Http2Output(socket, shared.outputs, client.scheme === "https", this));
@@ -106,7 +107,7 @@ export class Http2Connection implements ClientConnection, FrameSink, StreamHost,
     this.#reader = new RequestReader(client.scheme, limits);
     this.#resets = new Allowance(RESETS.most, RESETS.perSecond, deadlines.nowMs);
     this.#emptyFrames = new Allowance(EMPTY_FRAMES.most, EMPTY_FRAMES.perSecond, deadlines.nowMs);
-    this.#idleDeadlineMs = headDeadlineMs;
+    this.#idleDeadlineMs = headTime.firstDeadlineMs;
     this.deadlineMs = this.#idleDeadlineMs;
     deadlines.add(this);
     this.sender.settings([
@@ -432,7 +433,7 @@ export class Http2Connection implements ClientConnection, FrameSink, StreamHost,
     const isWhole = this.#decoder.isBetweenFrames || (this.#dataStream !== null && !this.#dataStream.isClosed);
     if (isWhole) this.#frameDeadlineMs = Infinity;
     else if (this.#frameDeadlineMs === Infinity) {
-      this.#frameDeadlineMs = this.#context.deadlines.after(this.#context.timeouts.requestHeadMs);
+      this.#frameDeadlineMs = this.#context.deadlines.after(this.#headMs);
       this.wakeBy(this.#frameDeadlineMs);
     }
   }

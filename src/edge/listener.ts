@@ -1,12 +1,15 @@
 // A port that clients connect to: TLS where it has to be, then HTTP/1.1, HTTP/2, or a raw connection. Step 1 in the life of a request.
 
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Ends } from "../core/ends.ts";
 import type { PortKind } from "../core/port-kind.ts";
+import { canonicalServerName } from "../certs/server-name.ts";
 import type { Router } from "../routing/router.ts";
 import type { ClientFacts } from "../upstream/forward.ts";
-import type { ClientConnection, ConnectionContext } from "./client-connection.ts";
+import type { ClientConnection, ConnectionContext, HeadTime } from "./client-connection.ts";
 import type { EdgeApp, EdgeService } from "./edge-app.ts";
+import type { HeadTimes } from "./head-times.ts";
 import { Http1Connection } from "./http1-connection.ts";
 import { Http2Connection, type Http2Shared } from "./http2-connection.ts";
 import { RawConnection, type RawContext } from "./raw-connection.ts";
@@ -26,6 +29,7 @@ export interface ListenerOptions {
   readonly raw: RawContext;
   readonly router: Router<EdgeService, EdgeApp>;
   readonly http2: Http2Shared;
+  readonly headTimes: HeadTimes;
   readonly events: ListenerEvents;
 }
 
@@ -106,14 +110,13 @@ export class Listener {
   #accept(socket: Socket): void {
     const { kind, tls, handshakeTimeoutMs, events, connections } = this.#options;
     if (kind === "tcp") return this.#openRaw(socket);
-    // One for the handshake and the first head together: whoever trickles both in has no more time than for one.
-    const headDeadlineMs = connections.deadlines.after(connections.timeouts.requestHeadMs);
-    if (kind === "http") return this.#open(socket, "http", headDeadlineMs, false);
+    if (kind === "http") return this.#open(socket, "http", this.#headTime(null, connections.deadlines.nowMs), false);
+    const acceptedMs = connections.deadlines.nowMs;
     const handshake = new TlsHandshake(socket, tls, connections.deadlines, handshakeTimeoutMs, {
       onSecure: (secured, seconds) => {
         this.#handshakes.delete(handshake);
         events.onHandshake(secured.getProtocol() ?? "unknown", seconds);
-        this.#open(secured, "https", headDeadlineMs, secured.alpnProtocol === "h2");
+        this.#open(secured, "https", this.#headTime(secured, acceptedMs), secured.alpnProtocol === "h2");
       },
       onFailed: (servername, error) => {
         this.#handshakes.delete(handshake);
@@ -123,16 +126,23 @@ export class Listener {
     this.#handshakes.add(handshake);
   }
 
-  #open(socket: Socket, scheme: "http" | "https", headDeadlineMs: number, isHttp2: boolean): void {
+  /** One for the handshake and the first head together: whoever trickles both in has no more time than for one. */
+  #headTime(secured: TLSSocket | null, acceptedMs: number): HeadTime {
+    const { publicPort, headTimes, connections } = this.#options;
+    const { deadlines } = connections;
+    const serverName = (secured as { servername?: string | false } | null)?.servername;
+    const ms = headTimes.ms(publicPort, typeof serverName === "string" ? canonicalServerName(serverName) : null);
+    return { ms, firstDeadlineMs: deadlines.after(ms) - (deadlines.nowMs - acceptedMs) };
+  }
+
+  #open(socket: Socket, scheme: "http" | "https", headTime: HeadTime, isHttp2: boolean): void {
     const { publicPort, region, http2 } = this.#options;
     const ends = this.#ends(socket);
     if (ends === null) return;
     const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region };
     const context = this.#context;
     this.#connections.add(
-      isHttp2
-        ? new Http2Connection(socket, client, context, http2, headDeadlineMs)
-        : new Http1Connection(socket, client, context, headDeadlineMs),
+      isHttp2 ? new Http2Connection(socket, client, context, http2, headTime) : new Http1Connection(socket, client, context, headTime),
     );
   }
 

@@ -12,6 +12,8 @@ test("http_options of http_service are those of both its ports", (t) => {
   );
   const http = {
     compress: false,
+    idleTimeoutMs: 0,
+    headTimeoutMs: 0,
     responseHeaders: [
       { name: "x-one", values: ["1"] },
       { name: "x-many", values: ["1", "2"] },
@@ -24,6 +26,12 @@ test("http_options of http_service are those of both its ports", (t) => {
     [http, http],
   );
   assert.deepEqual(problems, []);
+});
+
+test("timeouts are in seconds", (t) => {
+  const { app } = loadApp(t, `${HEAD}[http_service.http_options]\nidle_timeout = 90\nheaders_read_timeout = 5\n`);
+  const { idleTimeoutMs, headTimeoutMs } = app.services[0]!.ports[1]!.http!;
+  assert.deepEqual([idleTimeoutMs, headTimeoutMs], [90_000, 5_000]);
 });
 
 test("http_options that ask for nothing are as if they were not there", (t) => {

@@ -6,8 +6,10 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import {
   brotliDecompressSync,
   createBrotliDecompress,
@@ -18,7 +20,7 @@ import {
 } from "node:zlib";
 import { startBackend, staticApp } from "../support/backend.ts";
 import { eventually } from "../support/eventually.ts";
-import { get, head, HOST, startEdge } from "../support/edge.ts";
+import { get, head, HOST, rootOf, startEdge } from "../support/edge.ts";
 import type { Message } from "../support/message.ts";
 import { response } from "../support/scripted-backend.ts";
 
@@ -317,6 +319,48 @@ for (const coding of CODINGS) {
     assert.ok(DECOMPRESS[coding](body).equals(noise));
   });
 }
+
+test("a client of HTTP/2 gets the same: compressed, streamed, with trailers, and with the app's own headers", async () => {
+  await edge.backend.answers((_, machine) => {
+    const part = LARGE.slice(0, LARGE.length / 2);
+    const chunk = `${part.length.toString(16)}\r\n${part}\r\n`;
+    machine.send(`HTTP/1.1 200 OK\r\ncontent-type: text/css\r\netag: "a"\r\ntransfer-encoding: chunked\r\n\r\n${chunk}`);
+    void secondWanted.promise.then(() => machine.send(`${chunk}0\r\nx-sum: 42\r\n\r\n`));
+    return null;
+  });
+  const secondWanted = Promise.withResolvers<void>();
+  const session = connectHttp2(`https://${HOST}:${edge.test.httpsPort}`, {
+    ca: rootOf(edge.test),
+    createConnection: () =>
+      connectTls({
+        host: "127.0.0.1",
+        port: edge.test.httpsPort,
+        servername: HOST,
+        ca: rootOf(edge.test),
+        ALPNProtocols: ["h2"],
+      }),
+  });
+  try {
+    const stream = session.request({ ":path": "/", "accept-encoding": "br" });
+    const [headers] = (await once(stream, "response")) as [Readonly<Record<string, string>>];
+    assert.deepEqual([headers["content-encoding"], headers["vary"], headers["etag"]], ["br", "accept-encoding", 'W/"a"']);
+    assert.deepEqual([headers["content-length"], headers["server"]], [undefined, "kittiwake"]);
+    let seen = "";
+    const trailers = once(stream, "trailers");
+    stream.pipe(createBrotliDecompress()).on("data", (part: Buffer) => (seen += part.toString()));
+    await eventually(() => seen.length === LARGE.length / 2, "the first half");
+    secondWanted.resolve();
+    const [sum] = (await trailers) as [Readonly<Record<string, string>>];
+    await eventually(() => seen === LARGE, "the second half");
+    assert.equal(sum["x-sum"], "42");
+    await edge.backend.answers(() => "HTTP/1.1 200 OK\r\ncontent-type: text/css\r\ncontent-length: 5000\r\n\r\n");
+    const toHead = session.request({ ":path": "/", ":method": "HEAD", "accept-encoding": "gzip" });
+    const [described] = (await once(toHead, "response")) as [Readonly<Record<string, string>>];
+    assert.deepEqual([described["content-encoding"], described["content-length"]], ["gzip", undefined]);
+  } finally {
+    session.destroy();
+  }
+});
 
 describe("compressors", () => {
   /** A response that begins, and goes on until it is ended. */
