@@ -2,6 +2,7 @@
 
 import { CHARACTERS, TOKEN, VALUE } from "../characters.ts";
 import { FIELD, FIELD_COUNT, fieldId } from "../field-names.ts";
+import type { LineMemory } from "../http2/line-memory.ts";
 import type { Fields } from "../message.ts";
 import { ProxyError } from "../../core/errors.ts";
 
@@ -24,6 +25,8 @@ export class Http1Fields implements Fields {
   /** Bit 0: the line can be sent as it stands in the text. */
   readonly #plain: Uint8Array;
   #text = "";
+  /** What who sends these heads on over HTTP/2 remembers of them, from one to the next. */
+  memory: LineMemory | null = null;
   /** May the start line, which is in the text before the fields, be sent on as it came? For the decoder to say. */
   hasPlainStart = false;
 
@@ -96,6 +99,23 @@ export class Http1Fields implements Fields {
   value(index: number): string {
     const at = index * STRIDE;
     return this.#text.substring(this.#offsets[at + 2]!, this.#offsets[at + 3]!);
+  }
+
+  /** Name, colon, white space and value as they came: no more than one view into the text. */
+  rawLine(index: number): string {
+    const at = index * STRIDE;
+    return this.#text.substring(this.#offsets[at]!, this.#offsets[at + 3]!);
+  }
+
+  nameLength(index: number): number {
+    const at = index * STRIDE;
+    return this.#offsets[at + 1]! - this.#offsets[at]!;
+  }
+
+  /** Where the value begins in the raw line. */
+  valueStart(index: number): number {
+    const at = index * STRIDE;
+    return this.#offsets[at + 2]! - this.#offsets[at]!;
   }
 
   line(index: number): string {

@@ -26,7 +26,8 @@ const HUFFMAN = 0x80;
 
 /** No integer that is written takes more. */
 const INTEGER_BYTES = 6;
-/** Text that is longer is written by a call, the rest a byte at a time. */
+/** What is longer is written by a call, the rest a byte at a time; reading a character costs more than reading a byte. */
+const CALL_CHARACTERS = 12;
 const CALL_BYTES = 48;
 /** A field may take up this part of the table; a larger one would push too much else out of it. */
 const TABLE_SHARE = 2;
@@ -188,7 +189,7 @@ export class HpackEncoder {
     const length = end - start;
     this.#integer(0, 0x7f, length);
     const { buffer } = this;
-    if (length > CALL_BYTES) {
+    if (length > CALL_CHARACTERS) {
       this.#position += buffer.write(length === text.length ? text : text.slice(start, end), this.#position, "latin1");
       return;
     }

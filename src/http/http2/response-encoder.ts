@@ -2,12 +2,14 @@
 // they came by, and from the edge's own.
 
 import { RESPONSE_DROPS } from "../http1/encode.ts";
+import { Http1Fields } from "../http1/fields.ts";
 import { FIELD } from "../field-names.ts";
 import type { Fields, ResponseHead } from "../message.ts";
 import { announcedTrailers } from "../trailers.ts";
 import type { FieldCache } from "./field-cache.ts";
 import type { FieldEntry, FieldName } from "./field-entry.ts";
 import type { HpackEncoder } from "./hpack-encoder.ts";
+import { LineMemory } from "./line-memory.ts";
 
 /** The edge's own fields of a response; null: the head has what it is to have of them. */
 export interface OwnResponseFields {
@@ -21,6 +23,8 @@ export class ResponseEncoder {
   readonly #via: FieldEntry;
   readonly #requestIdName: FieldName;
   readonly #contentLengthName: FieldName;
+  /** An upgrade's own proof is for the connection that asked for it. */
+  readonly #webSocketAcceptName: FieldName;
 
   constructor(cache: FieldCache) {
     this.#cache = cache;
@@ -28,6 +32,7 @@ export class ResponseEncoder {
     this.#via = cache.constant("via", "1.1 kittiwake");
     this.#requestIdName = name(cache, "fly-request-id");
     this.#contentLengthName = name(cache, "content-length");
+    this.#webSocketAcceptName = name(cache, "sec-websocket-accept");
   }
 
   /** A machine's final response. `isHead`: the request was HEAD, so that a length is not that of the body that follows. */
@@ -61,13 +66,30 @@ export class ResponseEncoder {
   }
 
   #kept(encoder: HpackEncoder, { fields, connectionNames }: ResponseHead): void {
+    if (fields instanceof Http1Fields && connectionNames === null) {
+      this.#keptLines(encoder, fields);
+      return;
+    }
     for (let i = 0; i < fields.count; i++) {
       if (RESPONSE_DROPS[fields.id(i)] === 1) continue;
       const fieldName = fields.name(i);
       if (connectionNames !== null && connectionNames.includes(fieldName)) continue;
-      // An upgrade's own proof is for the connection that asked for it.
-      if (fieldName === "sec-websocket-accept") continue;
+      if (fieldName === this.#webSocketAcceptName.name) continue;
       this.#field(encoder, fieldName, fields.value(i));
+    }
+  }
+
+  /** The usual case: most lines are as they were in the last response of this machine. */
+  #keptLines(encoder: HpackEncoder, fields: Http1Fields): void {
+    const memory = (fields.memory ??= new LineMemory(this.#cache, this.#requestIdName));
+    for (let i = 0; i < fields.count; i++) {
+      if (RESPONSE_DROPS[fields.id(i)] === 1) continue;
+      const line = fields.rawLine(i);
+      const valueStart = fields.valueStart(i);
+      const entry = memory.entryAt(i, line, fields.nameLength(i), valueStart);
+      if (memory.name === this.#webSocketAcceptName) continue;
+      if (entry === null) encoder.text(memory.name, line, valueStart, line.length);
+      else encoder.entry(entry);
     }
   }
 
