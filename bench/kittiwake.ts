@@ -32,6 +32,7 @@ internal_port = 8080
 [http_service.concurrency]
 type = "requests"
 [kittiwake]
+hostnames = ["localhost"]
 driver = "static"
 [[kittiwake.machines]]
 id = "bench-1"
@@ -60,7 +61,7 @@ export async function startKittiwake(apps: Record<string, string>, files: Record
   write(join(dir, "kittiwake.toml"), config.join("\n"));
   for (const [name, text] of Object.entries(apps)) write(join(dir, "apps", `${name}.toml`), text);
   for (const [path, text] of Object.entries(files)) write(join(dir, path), text);
-  const program = await startProgram(PROXY_CORE, [MAIN, "run", "--config", join(dir, "kittiwake.toml")], /^ready /);
+  const program = await startProgram(PROXY_CORE, [MAIN, "run", "--config", join(dir, "kittiwake.toml")], /^ready /, false);
   const portOf = (name: string): string | undefined => new RegExp(`\\b${name}=127\\.0\\.0\\.1:(\\d+)`).exec(program.ready)?.[1];
   return {
     ...program,

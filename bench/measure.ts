@@ -23,10 +23,14 @@ export interface Program extends AsyncDisposable {
   readonly ready: string;
 }
 
-/** Starts a Node program pinned to a core; resolves when a line of its output matches `ready`. */
-export async function startProgram(core: number, args: readonly string[], ready: RegExp, cwd?: string): Promise<Program> {
-  const child = spawnOn(core, [process.execPath, ...args], { stdio: ["ignore", "pipe", "inherit"], cwd });
-  return programOf(child, await firstLine(child, ready));
+/**
+ * Starts a Node program pinned to a core; resolves when a line of its output matches `ready`.
+ * @param lastWords whether what it says on stderr while it is being ended is passed on; what it says before always is
+ */
+export async function startProgram(core: number, args: readonly string[], ready: RegExp, lastWords = true): Promise<Program> {
+  const child = spawnOn(core, [process.execPath, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  child.stderr!.pipe(process.stderr, { end: false });
+  return programOf(child, await firstLine(child, ready), lastWords);
 }
 
 /** Starts somebody else's server pinned to a core; resolves when the port accepts. */
@@ -44,7 +48,7 @@ export async function startServer(core: number, command: readonly string[], port
     }
     await delay(20);
   }
-  return programOf(child, "");
+  return programOf(child, "", false);
 }
 
 /** Runs a program of the load's side to its end; resolves to what it wrote to stdout, and throws where it failed. */
@@ -65,6 +69,11 @@ export function cpuUs(pid: number): number {
 /** Resident memory of a process and its children in MB. */
 export function residentMb(pid: number): number {
   return sumOf(treeOf(pid).map((each) => Number(/VmRSS:\s+(\d+)/.exec(read(`/proc/${each}/status`))?.[1] ?? 0) / 1024));
+}
+
+/** Descriptors of a process and its children: mostly connections. */
+export function openFiles(pid: number): number {
+  return sumOf(treeOf(pid).map((each) => readdirSync(`/proc/${each}/fd`).length));
 }
 
 export function median(values: readonly number[]): number {
@@ -89,13 +98,14 @@ function spawnOn(core: number, command: readonly string[], options: SpawnOptions
   return spawn("taskset", ["-c", String(core), ...command], options);
 }
 
-function programOf(child: ChildProcess, ready: string): Program {
+function programOf(child: ChildProcess, ready: string, lastWords: boolean): Program {
   return {
     pid: child.pid!,
     ready,
     [Symbol.asyncDispose]: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;
-      const exited = once(child, "exit");
+      const exited = once(child, lastWords ? "close" : "exit");
+      if (!lastWords) child.stderr!.unpipe().resume();
       child.kill("SIGTERM");
       // Some wait for their clients, for ever if need be.
       const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);

@@ -26,7 +26,7 @@ export interface RivalsOptions extends ContestOptions {
   readonly isKept: boolean;
 }
 
-const CONTESTANTS: readonly Contestant[] = [haproxy, nginx, caddy, httpProxy3, replyFrom, kittiwake];
+export const CONTESTANTS: readonly Contestant[] = [haproxy, nginx, caddy, httpProxy3, replyFrom, kittiwake];
 const RESULTS = fileURLToPath(new URL("rivals.jsonl", import.meta.url));
 
 /** Prints each scenario's table when it is over. */
