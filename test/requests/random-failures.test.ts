@@ -4,8 +4,11 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
+import { staticApp } from "../support/backend.ts";
 import { get, head, HOST, rootOf, startEdge } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
+import type { Message } from "../support/message.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { response, type Answer } from "../support/scripted-backend.ts";
 
@@ -13,7 +16,24 @@ const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000_000);
 const LASTS_MS = Number(process.env["LASTS_MS"] ?? 3000);
 const CLIENTS = 24;
 
-const edge = await startEdge({ workers: 2, tables: '[timeouts]\nupstream_head = "1s"\nupstream_idle = "300ms"' });
+const edge = await startEdge({
+  workers: 2,
+  tables: '[timeouts]\nupstream_head = "1s"\nupstream_idle = "300ms"\n[limits]\ncompressors = 4',
+});
+// The same machine once more, behind everything that http_options can put in between.
+const SQUEEZED = "squeezed.localhost";
+edge.test.writeApp(
+  "squeezed",
+  `${staticApp("squeezed", edge.backend.port)}
+[http_service.http_options]
+compress = true
+idle_timeout = 1
+[http_service.http_options.response.headers]
+Content-Type = "text/plain"
+`,
+);
+await edge.test.node.control.reload();
+await eventually(() => edge.test.node.control.machines("squeezed").every(({ state }) => state === "started"), "the squeezed machine");
 after(() => edge[Symbol.asyncDispose]());
 const ca = rootOf(edge.test);
 
@@ -81,18 +101,19 @@ const outcomes: Record<string, number> = {};
 async function runClient(name: string, untilMs: number): Promise<void> {
   while (performance.now() < untilMs) {
     const isSecure = random() < 0.3;
+    const host = oneOf([HOST, HOST, SQUEEZED]);
     using client = isSecure
-      ? await RawClient.connectTls(edge.test.httpsPort, { ca, servername: HOST })
+      ? await RawClient.connectTls(edge.test.httpsPort, { ca, servername: host })
       : await RawClient.connect(edge.port);
     for (let i = upTo(8); i >= 0 && !client.ended; i--) {
-      const outcome = await exchange(client, `/${name}${i}/${oneOf([1, 100, 30_000])}`);
+      const outcome = await exchange(client, host, `/${name}${i}/${oneOf([1, 100, 30_000])}`);
       outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
       if (outcome === "left") break;
     }
   }
 }
 
-async function exchange(client: RawClient, target: string): Promise<string> {
+async function exchange(client: RawClient, host: string, target: string): Promise<string> {
   const body = "b".repeat(oneOf([0, 10, 200_000]));
   const requests = [
     get(target),
@@ -100,7 +121,8 @@ async function exchange(client: RawClient, target: string): Promise<string> {
     `${head("PUT", target, ["transfer-encoding: chunked"])}${body === "" ? "" : `${body.length.toString(16)}\r\n${body}\r\n`}0\r\n\r\n`,
     get(target, ["connection: upgrade", "upgrade: websocket"]),
   ];
-  const bytes = oneOf(requests);
+  const asked = host === HOST ? HOST : `${SQUEEZED}\r\naccept-encoding: ${oneOf(["gzip", "br", "zstd", "identity"])}`;
+  const bytes = oneOf(requests).replace(HOST, asked);
   const isLeaving = random() < 0.25;
   client.send(isLeaving ? bytes.slice(0, 1 + upTo(bytes.length)) : bytes);
   if (isLeaving) {
@@ -111,12 +133,26 @@ async function exchange(client: RawClient, target: string): Promise<string> {
   try {
     let answer = await client.response();
     while (answer.status === 103) answer = await client.response();
-    if (answer.status === 200) assert.equal(answer.body, bodyFor(target));
+    if (answer.status === 200) assert.equal(contentOf(answer), bodyFor(target));
     if (answer.status === 101) client.reset();
     return answer.header("kittiwake-error") ?? String(answer.status);
   } catch (error) {
     if (error instanceof assert.AssertionError) throw error;
     return client.wasReset ? "reset" : "ended";
+  }
+}
+
+function contentOf(answer: Message): string {
+  const bytes = Buffer.from(answer.body, "latin1");
+  switch (answer.header("content-encoding")) {
+    case "gzip":
+      return gunzipSync(bytes).toString();
+    case "br":
+      return brotliDecompressSync(bytes).toString();
+    case "zstd":
+      return zstdDecompressSync(bytes).toString();
+    default:
+      return answer.body;
   }
 }
 
@@ -131,10 +167,15 @@ test(`for ${LASTS_MS} ms (seed ${seed})`, async () => {
   );
   assert.equal(outcomes["internal"], undefined);
   await edge.untilReleased();
+  await eventually(() => edge.test.node.control.inFlight("squeezed-1") === 0, "the squeezed machine's places to be given back");
   await edge.backend.answers(({ target }) => response(bodyFor(target)));
   for (let i = 0; i < 10; i++) {
     using client = await edge.connect();
     assert.equal((await client.send(get(`/after${i}/3`)).response()).body, bodyFor(`/after${i}/3`));
+    client.send(get(`/after${i}/3000`, ["accept-encoding: gzip"]).replace(HOST, SQUEEZED));
+    const squeezed = await client.response();
+    assert.equal(squeezed.header("content-encoding"), "gzip", "every compressor was given back");
+    assert.equal(contentOf(squeezed), bodyFor(`/after${i}/3000`));
   }
   await eventually(async () => {
     await edge.test.node.control.metrics();
