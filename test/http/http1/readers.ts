@@ -74,8 +74,8 @@ export interface ReadResponseOptions {
   readonly limits?: ResponseLimits;
 }
 
-/** Reads requests until the bytes end, one is refused, or one ends the connection. */
-export function readRequests(pieces: readonly Buffer[], limits: RequestLimits = LIMITS): Requests {
+/** Reads requests until the bytes end, one is refused, or, unless told to read on, one ends the connection. */
+export function readRequests(pieces: readonly Buffer[], limits: RequestLimits = LIMITS, { readsOn = false } = {}): Requests {
   const result: Requests = { requests: [], error: null };
   let last: ReadRequest | null = null;
   const decoder = new RequestDecoder(limits, {
@@ -100,7 +100,7 @@ export function readRequests(pieces: readonly Buffer[], limits: RequestLimits = 
       while (position < junked.end) {
         position = decoder.decode(junked.buffer, position, junked.end);
         if (last === null || !(last as ReadRequest).isComplete) continue;
-        if (!(last as ReadRequest).keepAlive) return result;
+        if (!(last as ReadRequest).keepAlive && !readsOn) return result;
         last = null;
         decoder.next();
       }
