@@ -16,6 +16,8 @@ export interface RunningContestant extends Program {
 
 export interface Contestant {
   readonly name: string;
+  /** A compiler works on it while it runs, so that it needs longer to warm up. */
+  readonly isCompiledLate: boolean;
   /** What has to be there for it to run, or null when all is; such as `the Debian package "caddy"`. */
   missing(): string | null;
   start(backendPort: number, certificate: BenchCertificate): Promise<RunningContestant>;

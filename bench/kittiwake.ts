@@ -18,6 +18,7 @@ export interface BenchNode extends Program {
 
 export const kittiwake: Contestant = {
   name: "Kittiwake",
+  isCompiledLate: true,
   missing: () => null,
   start: (backendPort, certificate) => startKittiwake({ bench: backendApp(backendPort) }, certificate.root),
 };

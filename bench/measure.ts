@@ -61,19 +61,25 @@ export async function runLoad(command: readonly string[]): Promise<string> {
   throw new Error(`${basename(command[0]!)}: ${how}: ${told}`);
 }
 
+/** A process and all below it. */
+export function processesOf(pid: number): number[] {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) => read(`/proc/${pid}/task/${thread}/children`).split(" "));
+  return [pid, ...children.filter((child) => child !== "").flatMap((child) => processesOf(Number(child)))];
+}
+
 /** CPU time that a process and its children used so far, user and system, in microseconds. A child that ended is not counted. */
 export function cpuUs(pid: number): number {
-  return sumOf(treeOf(pid).map(cpuOfOneUs));
+  return sumOf(processesOf(pid).map(cpuOfOneUs));
 }
 
 /** Resident memory of a process and its children in MB. */
 export function residentMb(pid: number): number {
-  return sumOf(treeOf(pid).map((each) => Number(/VmRSS:\s+(\d+)/.exec(read(`/proc/${each}/status`))?.[1] ?? 0) / 1024));
+  return sumOf(processesOf(pid).map((each) => Number(/VmRSS:\s+(\d+)/.exec(read(`/proc/${each}/status`))?.[1] ?? 0) / 1024));
 }
 
 /** Descriptors of a process and its children: mostly connections. */
 export function openFiles(pid: number): number {
-  return sumOf(treeOf(pid).map((each) => readdirSync(`/proc/${each}/fd`).length));
+  return sumOf(processesOf(pid).map((each) => readdirSync(`/proc/${each}/fd`).length));
 }
 
 export function median(values: readonly number[]): number {
@@ -113,11 +119,6 @@ function programOf(child: ChildProcess, ready: string, lastWords: boolean): Prog
       clearTimeout(timer);
     },
   };
-}
-
-function treeOf(pid: number): number[] {
-  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) => read(`/proc/${pid}/task/${thread}/children`).split(" "));
-  return [pid, ...children.filter((child) => child !== "").flatMap((child) => treeOf(Number(child)))];
 }
 
 function cpuOfOneUs(pid: number): number {

@@ -31,7 +31,7 @@ const RESULTS = fileURLToPath(new URL("rivals.jsonl", import.meta.url));
 
 /** Prints each scenario's table when it is over. */
 export async function benchRivals({ scenarios: names, isKept, rounds: asked, seconds }: RivalsOptions): Promise<void> {
-  const scenarios = pick(names);
+  const scenarios = pickScenarios(names);
   for (const program of ["taskset", "wrk", "h2load"]) {
     if (findProgram(program) === null)
       throw new Error(`"${program}" is missing; it is in the Debian packages util-linux, wrk and nghttp2-client`);
@@ -60,7 +60,7 @@ export function lastResults(): ReadonlyMap<string, ScenarioResult> {
   return new Map(lines.map((result) => [result.scenario, result]));
 }
 
-function pick(names: readonly string[]): readonly Scenario[] {
+export function pickScenarios(names: readonly string[]): readonly Scenario[] {
   const all = allScenarios();
   const unknown = names.filter((name) => !all.some((scenario) => scenario.name === name));
   if (unknown.length > 0) {

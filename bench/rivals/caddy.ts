@@ -10,6 +10,7 @@ const TEMPLATE = readFileSync(new URL("Caddyfile", import.meta.url), "utf8");
 
 export const caddy: Contestant = {
   name: "Caddy",
+  isCompiledLate: false,
   missing: () => (findProgram("caddy") === null ? 'the Debian package "caddy"' : null),
   start: async (backendPort, { dir, certificatePath, keyPath }) => {
     const ports = await freePorts();

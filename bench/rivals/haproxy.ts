@@ -9,6 +9,7 @@ const TEMPLATE = readFileSync(new URL("haproxy.cfg", import.meta.url), "utf8");
 
 export const haproxy: Contestant = {
   name: "HAProxy",
+  isCompiledLate: false,
   missing: () => (findProgram("haproxy") === null ? 'the Debian package "haproxy"' : null),
   start: async (backendPort, { dir, bundlePath }) => {
     const ports = await freePorts();

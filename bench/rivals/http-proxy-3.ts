@@ -6,6 +6,7 @@ import { startNodeRival } from "../node-rival.ts";
 
 export const httpProxy3: Contestant = {
   name: "http-proxy-3",
+  isCompiledLate: true,
   missing: () => null,
   start: (...options) => startNodeRival(fileURLToPath(new URL("servers/http-proxy-3.ts", import.meta.url)), ...options),
 };

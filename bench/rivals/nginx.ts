@@ -9,6 +9,7 @@ const TEMPLATE = readFileSync(new URL("nginx.conf", import.meta.url), "utf8");
 
 export const nginx: Contestant = {
   name: "nginx",
+  isCompiledLate: false,
   missing: () => (findProgram("nginx") === null ? 'the Debian package "nginx-light"' : null),
   start: async (backendPort, { dir, certificatePath, keyPath }) => {
     const ports = await freePorts();

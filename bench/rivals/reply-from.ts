@@ -6,6 +6,7 @@ import { startNodeRival } from "../node-rival.ts";
 
 export const replyFrom: Contestant = {
   name: "@fastify/reply-from",
+  isCompiledLate: true,
   missing: () => (isInstalled("@fastify/reply-from") ? null : 'the npm package "@fastify/reply-from"; run npm ci'),
   start: (...options) => startNodeRival(fileURLToPath(new URL("servers/reply-from.mjs", import.meta.url)), ...options),
 };
