@@ -228,9 +228,11 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   }
 
   onCompressed(buffer: Buffer): boolean {
-    const isFlowing = this.channel.sendData(buffer, 0, buffer.length);
+    return this.channel.sendData(buffer, 0, buffer.length);
+  }
+
+  flush(): void {
     this.channel.flush();
-    return isFlowing;
   }
 
   onCompressorDrain(): void {
