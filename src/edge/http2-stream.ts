@@ -78,7 +78,7 @@ export class Http2Stream implements ClientChannel, SendingStream {
     this.clientLines = host.clientLines;
     this.head = head;
     this.remoteEnded = endStream;
-    this.#endTold = endStream;
+    this.#endTold = endStream && head.webSocketAccept === "";
     this.sendWindow = sendWindow;
     const isOpenEnded = head.webSocketAccept !== "" || head.fields.find(FIELD.contentLength) === -1;
     this.#bodyLeft = isOpenEnded ? Infinity : head.contentLength;

@@ -11,7 +11,8 @@ import type { ClientConnection, ConnectionContext, HeadTime } from "./client-con
 import type { EdgeApp, EdgeService } from "./edge-app.ts";
 import type { HeadTimes } from "./head-times.ts";
 import { Http1Connection } from "./http1-connection.ts";
-import { Http2Connection, type Http2Shared } from "./http2-connection.ts";
+import { Http2Connection } from "./http2-connection.ts";
+import type { Http2Shared } from "./http2-streams.ts";
 import { RawConnection, type RawContext } from "./raw-connection.ts";
 import { TlsHandshake, type TlsServing } from "./tls-handshake.ts";
 

@@ -1,5 +1,4 @@
-// Hot path. Bounds what a client may ask of a connection that costs the edge more than the client: streams that come to nothing, and frames
-// that carry nothing. Each is an allowance that grows with time, so that nothing a client does in between gives it back.
+// Hot path. So many of something at once, and so many a second.
 
 export class Allowance {
   readonly #most: number;
