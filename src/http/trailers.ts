@@ -11,6 +11,7 @@ const NEVER_TRAILERS = new Set([
   "transfer-encoding",
   "connection",
   "keep-alive",
+  "proxy-connection",
   "te",
   "trailer",
   "upgrade",
@@ -25,6 +26,9 @@ const NEVER_TRAILERS = new Set([
   "x-request-start",
   // Authentication, cookies with it
   "authorization",
+  "proxy-authorization",
+  "proxy-authenticate",
+  "proxy-authentication-info",
   "www-authenticate",
   "cookie",
   "cookie2",
@@ -58,7 +62,7 @@ const NEVER_TRAILERS = new Set([
 ]);
 
 /** Whole families: those that the edge or another proxy speaks with, and conditions (RFC 9110 section 13.1). */
-const NEVER_TRAILER_FAMILIES = ["access-control-", "fly-", "if-", "kittiwake-", "proxy-", "x-forwarded-"];
+const NEVER_TRAILER_FAMILIES = ["access-control-", "fly-", "if-", "kittiwake-", "x-forwarded-"];
 
 /** @param name in lower case */
 export function mayBeTrailer(name: string): boolean {

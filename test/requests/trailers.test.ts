@@ -137,6 +137,15 @@ describe("trailers of a response", () => {
 });
 
 describe("TE", () => {
+  test("stands beside the end of a connection that is not kept", async () => {
+    await using once = await startEdge({ edit: (text) => text.replace('type = "requests"', 'type = "connections"') });
+    await once.backend.answers(() => response("ok"));
+    using client = await once.connect();
+    assert.equal((await client.send(get("/", ["TE: trailers"])).response()).status, 200);
+    const request = await once.backend.request();
+    assert.deepEqual([request.header("te"), request.header("connection")], ["trailers", "close, te"]);
+  });
+
   const seenTe = async (version: string, lines: readonly string[]): Promise<(string | null)[]> => {
     await edge.backend.answers(() => response("ok"));
     await edge.exchange(

@@ -1,5 +1,5 @@
 // How other proxies frame the same bytes: a real HAProxy or nginx, and behind it a machine that reads what they send on as strictly as we
-// do. One connection at a time goes through, so all that arrives meanwhile belongs to it.
+// do, and answers what it is told to. One connection at a time goes through, so all that arrives meanwhile belongs to it.
 
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -18,6 +18,13 @@ export interface ProxiedRequest {
   data: string;
 }
 
+/** What came back. */
+export interface ProxiedBytes {
+  readonly bytes: Buffer;
+  /** Was the connection ended, and not reset? */
+  readonly hasEnded: boolean;
+}
+
 export type ProxyName = "haproxy" | "nginx";
 
 /** Room for what proxies add to a request that is at our own limits. */
@@ -30,9 +37,16 @@ const LIMITS: RequestLimits = {
   trailers: 200,
   chunkExtensionBytes: 65_536,
 };
-const ANSWER = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const WELL = Buffer.from("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
 /** A proxy that waits longer for more than there is has had its say. */
 const PATIENCE_MS = 2000;
+
+/** What the machine gets, and what it says. */
+interface Script {
+  readonly requests: ProxiedRequest[];
+  /** Sent once, behind which the machine ends its connection; null: every request is answered well. */
+  answer: Buffer | null;
+}
 
 /** Why a proxy cannot be asked here; false when it can. */
 export function whyNot(name: ProxyName): string | false {
@@ -44,25 +58,25 @@ export class ProxyOracle implements AsyncDisposable {
   readonly #process: ChildProcess;
   readonly #machine: Server;
   readonly #connections: Set<Socket>;
-  readonly #requests: ProxiedRequest[];
+  readonly #script: Script;
 
-  private constructor(directory: string, process: ChildProcess, machine: Server, connections: Set<Socket>, requests: ProxiedRequest[]) {
+  private constructor(directory: string, process: ChildProcess, machine: Server, connections: Set<Socket>, script: Script) {
     this.#directory = directory;
     this.#process = process;
     this.#machine = machine;
     this.#connections = connections;
-    this.#requests = requests;
+    this.#script = script;
   }
 
   static async start(name: ProxyName): Promise<ProxyOracle> {
     const directory = mkdtempSync(join(tmpdir(), `kittiwake-${name}-`));
-    const requests: ProxiedRequest[] = [];
+    const script: Script = { requests: [], answer: null };
     const connections = new Set<Socket>();
     const machine = createServer((socket) => {
       connections.add(socket);
       socket.on("close", () => connections.delete(socket));
       socket.on("error", () => socket.destroy());
-      serve(socket, requests);
+      serve(socket, script);
     });
     machine.listen(0, "127.0.0.1");
     await once(machine, "listening");
@@ -70,26 +84,43 @@ export class ProxyOracle implements AsyncDisposable {
     writeFileSync(config, CONFIGS[name](directory, (machine.address() as AddressInfo).port));
     const args = name === "haproxy" ? ["-db", "-f", config] : ["-p", directory, "-e", join(directory, "log"), "-c", config];
     const process = spawn(name, args, { stdio: "ignore" });
-    const oracle = new ProxyOracle(directory, process, machine, connections, requests);
+    const oracle = new ProxyOracle(directory, process, machine, connections, script);
     await eventually(() => oracle.#answers(), `${name} to listen`);
     return oracle;
   }
 
   /** What the machine gets when a client sends these bytes and then ends its side. */
   async read(bytes: Buffer): Promise<ProxiedRequest[]> {
-    this.#requests.length = 0;
+    this.#script.answer = null;
+    this.#script.requests.length = 0;
+    await this.#exchange(bytes);
+    return [...this.#script.requests];
+  }
+
+  /** What a client gets for a request of this method when the machine answers these bytes and then ends its connection. */
+  async readResponse(bytes: Buffer, method: string): Promise<ProxiedBytes> {
+    this.#script.answer = bytes;
+    return await this.#exchange(Buffer.from(`${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`));
+  }
+
+  async #exchange(bytes: Buffer): Promise<ProxiedBytes> {
+    const pieces: Buffer[] = [];
+    let hasEnded = false;
     const socket = connect({ path: join(this.#directory, "socket"), allowHalfOpen: true });
     const timer = setTimeout(() => socket.destroy(), PATIENCE_MS);
     const closed = new Promise((resolve) => void socket.once("close", resolve));
     socket.on("error", () => socket.destroy());
-    socket.on("end", () => socket.destroy());
-    socket.resume();
+    socket.on("end", () => {
+      hasEnded = true;
+      socket.destroy();
+    });
+    socket.on("data", (piece: Buffer) => pieces.push(piece));
     socket.end(bytes);
     await closed;
     clearTimeout(timer);
     // A connection that the proxy keeps has carried its last request; others may still have something to say.
     for (const connection of this.#connections) connection.destroy();
-    return [...this.#requests];
+    return { bytes: Buffer.concat(pieces), hasEnded };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -107,15 +138,16 @@ export class ProxyOracle implements AsyncDisposable {
 }
 
 /** Reads requests as they come, whatever they say about the connection, and answers each. What cannot be read ends it. */
-function serve(socket: Socket, requests: ProxiedRequest[]): void {
+function serve(socket: Socket, script: Script): void {
   let request: ProxiedRequest = { method: "", target: "", data: "" };
   const decoder = new RequestDecoder(LIMITS, {
     onHead: ({ method, target }: Http1RequestHead) => void (request = { method, target, data: "" }),
     onData: (buffer, start, end) => void (request.data += buffer.toString("latin1", start, end)),
     onTrailers: () => undefined,
     onEnd() {
-      requests.push(request);
-      socket.write(ANSWER);
+      script.requests.push(request);
+      if (script.answer === null) socket.write(WELL);
+      else socket.end(script.answer);
       decoder.next();
     },
   });
@@ -123,7 +155,7 @@ function serve(socket: Socket, requests: ProxiedRequest[]): void {
     try {
       decoder.decode(chunk, 0, chunk.length);
     } catch {
-      requests.push({ method: "?", target: "what our own reader refuses", data: chunk.toString("latin1") });
+      script.requests.push({ method: "?", target: "what our own reader refuses", data: chunk.toString("latin1") });
       socket.destroy();
     }
   });
