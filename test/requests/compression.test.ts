@@ -6,10 +6,10 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
-import { connect as connectHttp2 } from "node:http2";
+import { constants, type ClientHttp2Stream } from "node:http2";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { after, describe, test } from "node:test";
-import { connect as connectTls } from "node:tls";
 import {
   brotliDecompressSync,
   createBrotliDecompress,
@@ -20,7 +20,8 @@ import {
 } from "node:zlib";
 import { startBackend, staticApp } from "../support/backend.ts";
 import { eventually } from "../support/eventually.ts";
-import { get, head, HOST, rootOf, startEdge } from "../support/edge.ts";
+import { get, head, HOST, startEdge } from "../support/edge.ts";
+import { Http2Client, responseOf } from "../support/http2-client.ts";
 import type { Message } from "../support/message.ts";
 import { response } from "../support/scripted-backend.ts";
 
@@ -45,6 +46,28 @@ after(async () => {
   await edge[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();
 });
+
+const NOISE_PIECES = 640;
+const PIECE_BYTES = 65_536;
+
+/** The server answers with 40 MB that cannot be compressed, as fast as they are taken. */
+function serveNoise(): { readonly noise: Buffer; readonly sent: number } {
+  const noise = randomBytes(NOISE_PIECES * PIECE_BYTES);
+  const state = { noise, sent: 0 };
+  serve = (_, answer) => {
+    answer.writeHead(200, { "content-type": "text/plain" });
+    const next = (): void => {
+      while (state.sent < NOISE_PIECES) {
+        const from = state.sent++ * PIECE_BYTES;
+        if (!answer.write(noise.subarray(from, from + PIECE_BYTES))) return;
+      }
+      answer.end();
+    };
+    answer.on("drain", next);
+    next();
+  };
+  return state;
+}
 
 interface Options {
   readonly accept?: string;
@@ -287,37 +310,26 @@ for (const coding of CODINGS) {
     }
   });
 
-  test(`a client that reads slowly makes the machine wait, and gets everything, in ${coding}`, async () => {
-    const pieces = 640;
-    const pieceBytes = 65_536;
-    const noise = randomBytes(pieces * pieceBytes);
-    let sent = 0;
-    serve = (_, answer) => {
-      answer.writeHead(200, { "content-type": "text/plain" });
-      const next = (): void => {
-        while (sent < pieces) {
-          const from = sent++ * pieceBytes;
-          if (!answer.write(noise.subarray(from, from + pieceBytes))) return;
-        }
-        answer.end();
-      };
-      answer.on("drain", next);
-      next();
-    };
-    const answer = await open("/", coding);
-    answer.pause();
-    let before = -1;
-    // It stops when every buffer on the way is full.
-    await eventually(async () => {
-      const isStill = sent === before && sent > 0;
-      before = sent;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      return isStill && sent === before;
-    }, "the machine to wait");
-    assert.ok(sent < pieces / 2, `${sent} of ${pieces} pieces were taken from the machine`);
-    const body = Buffer.concat(await answer.toArray());
-    assert.ok(DECOMPRESS[coding](body).equals(noise));
-  });
+  for (const protocol of ["HTTP/1.1", "HTTP/2"]) {
+    test(`a client of ${protocol} that reads slowly makes the machine wait, and gets everything, in ${coding}`, async () => {
+      const machine = serveNoise();
+      using client = await Http2Client.connect(edge.test);
+      const headers = { ":authority": "served.localhost", "accept-encoding": coding };
+      const answer = protocol === "HTTP/2" ? client.open(headers) : await open("/", coding);
+      answer.pause();
+      let before = -1;
+      // It stops when every buffer on the way is full.
+      await eventually(async () => {
+        const isStill = machine.sent === before && machine.sent > 0;
+        before = machine.sent;
+        await delay(100);
+        return isStill && machine.sent === before;
+      }, "the machine to wait");
+      assert.ok(machine.sent < NOISE_PIECES / 2, `${machine.sent} of ${NOISE_PIECES} pieces were taken from the machine`);
+      const body = Buffer.concat(await answer.toArray());
+      assert.ok(DECOMPRESS[coding](body).equals(machine.noise));
+    });
+  }
 }
 
 test("a client of HTTP/2 gets the same: compressed, streamed, with trailers, and with the app's own headers", async () => {
@@ -329,37 +341,41 @@ test("a client of HTTP/2 gets the same: compressed, streamed, with trailers, and
     return null;
   });
   const secondWanted = Promise.withResolvers<void>();
-  const session = connectHttp2(`https://${HOST}:${edge.test.httpsPort}`, {
-    ca: rootOf(edge.test),
-    createConnection: () =>
-      connectTls({
-        host: "127.0.0.1",
-        port: edge.test.httpsPort,
-        servername: HOST,
-        ca: rootOf(edge.test),
-        ALPNProtocols: ["h2"],
-      }),
-  });
-  try {
-    const stream = session.request({ ":path": "/", "accept-encoding": "br" });
-    const [headers] = (await once(stream, "response")) as [Readonly<Record<string, string>>];
-    assert.deepEqual([headers["content-encoding"], headers["vary"], headers["etag"]], ["br", "accept-encoding", 'W/"a"']);
-    assert.deepEqual([headers["content-length"], headers["server"]], [undefined, "kittiwake"]);
-    let seen = "";
-    const trailers = once(stream, "trailers");
-    stream.pipe(createBrotliDecompress()).on("data", (part: Buffer) => (seen += part.toString()));
-    await eventually(() => seen.length === LARGE.length / 2, "the first half");
-    secondWanted.resolve();
-    const [sum] = (await trailers) as [Readonly<Record<string, string>>];
-    await eventually(() => seen === LARGE, "the second half");
-    assert.equal(sum["x-sum"], "42");
-    await edge.backend.answers(() => "HTTP/1.1 200 OK\r\ncontent-type: text/css\r\ncontent-length: 5000\r\n\r\n");
-    const toHead = session.request({ ":path": "/", ":method": "HEAD", "accept-encoding": "gzip" });
-    const [described] = (await once(toHead, "response")) as [Readonly<Record<string, string>>];
-    assert.deepEqual([described["content-encoding"], described["content-length"]], ["gzip", undefined]);
-  } finally {
-    session.destroy();
+  using client = await Http2Client.connect(edge.test);
+  const stream = client.open({ ":path": "/", "accept-encoding": "br" });
+  const [headers] = (await once(stream, "response")) as [IncomingHttpHeaders];
+  assert.deepEqual([headers["content-encoding"], headers.vary, headers.etag], ["br", "accept-encoding", 'W/"a"']);
+  assert.deepEqual([headers["content-length"], headers.server], [undefined, "kittiwake"]);
+  let seen = "";
+  const trailers = once(stream, "trailers");
+  stream.pipe(createBrotliDecompress()).on("data", (part: Buffer) => (seen += part.toString()));
+  await eventually(() => seen.length === LARGE.length / 2, "the first half");
+  secondWanted.resolve();
+  const [sum] = (await trailers) as [IncomingHttpHeaders];
+  await eventually(() => seen === LARGE, "the second half");
+  assert.equal(sum["x-sum"], "42");
+  await edge.backend.answers(() => "HTTP/1.1 200 OK\r\ncontent-type: text/css\r\ncontent-length: 5000\r\n\r\n");
+  const described = await client.get("/", { ":method": "HEAD", "accept-encoding": "gzip" });
+  assert.deepEqual([described.headers["content-encoding"], described.headers["content-length"]], ["gzip", undefined]);
+});
+
+test("streams of one connection are compressed side by side, and one that is reset gives back what it holds", async () => {
+  serve = ({ url = "" }, answer) => void answer.writeHead(200, { "content-type": "text/plain" }).end(url.repeat(20_000));
+  using client = await Http2Client.connect(edge.test);
+  const ask = (path: string): ClientHttp2Stream =>
+    client.open({ ":authority": "served.localhost", ":path": path, "accept-encoding": "gzip" });
+  const left = ask("/left");
+  await once(left, "response");
+  left.close(constants.NGHTTP2_CANCEL);
+  // Two at a time are compressed, and all arrive.
+  const answers = await Promise.all(Array.from({ length: 8 }, (_, i) => responseOf(ask(`/${i}`))));
+  for (const [i, { headers, body }] of answers.entries()) {
+    const bytes = Buffer.from(body, "latin1");
+    const text = headers["content-encoding"] === "gzip" ? gunzipSync(bytes).toString() : body;
+    assert.equal(text, `/${i}`.repeat(20_000));
   }
+  await eventually(() => edge.test.node.control.inFlight("served-1") === 0, "the places to be given back");
+  assert.equal((await fetchAll("/", "gzip")).headers["content-encoding"], "gzip");
 });
 
 describe("compressors", () => {

@@ -8,6 +8,7 @@ import { after, test } from "node:test";
 import { staticApp } from "../support/backend.ts";
 import { eventually } from "../support/eventually.ts";
 import { get, startEdge } from "../support/edge.ts";
+import { Http2Client } from "../support/http2-client.ts";
 import type { Message } from "../support/message.ts";
 
 const BROWSER = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -167,6 +168,22 @@ test("an app without pages has the edge's own, and one that answers with an erro
   using client = await edge.connect();
   assert.match((await client.send(get("/", [BROWSER])).response()).body, /bad_response/);
   assert.equal((await client.send(get("/own", [BROWSER])).response()).body, "own");
+});
+
+test("over HTTP/2 the shapes are the same, and HEAD has the length without the body", async () => {
+  await edge.backend.answers(() => "x\r\n\r\n");
+  using client = await Http2Client.connect(edge.test);
+  for (const [accept, type] of [
+    ["text/html", "text/html; charset=utf-8"],
+    ["application/json", "application/json"],
+    ["*/*", "text/plain; charset=utf-8"],
+  ] as const) {
+    const { status, headers, body } = await client.get("/", { accept });
+    assert.deepEqual([status, headers["content-type"], headers["kittiwake-error"]], [502, type, "bad_response"]);
+    assert.ok(body.includes("bad_response") && body.includes(String(headers["fly-request-id"])));
+    const toHead = await client.get("/", { accept, ":method": "HEAD" });
+    assert.deepEqual([toHead.body, toHead.headers["content-length"]], ["", headers["content-length"]]);
+  }
 });
 
 test("a reload brings a changed page into force, and one with a broken page leaves all as it was", async () => {

@@ -5,6 +5,7 @@ import { after, test } from "node:test";
 import { staticApp } from "../support/backend.ts";
 import { eventually } from "../support/eventually.ts";
 import { get, head, HOST, startEdge, type Edge } from "../support/edge.ts";
+import { Http2Client } from "../support/http2-client.ts";
 import type { Message } from "../support/message.ts";
 import { response } from "../support/scripted-backend.ts";
 
@@ -135,6 +136,31 @@ test("the machine still gets the request's id of a pristine service", async () =
   await passed(pristine, []);
   assert.match(pristine.backend.requests[0]!.header("fly-request-id") ?? "", /^[0-9A-Z]{26}-ams$/);
   assert.equal(pristine.backend.requests[0]!.header("host"), HOST);
+});
+
+test("over HTTP/2 the headers are the same", async () => {
+  const own = [
+    "Server: nginx/9",
+    "Via: 1.1 varnish",
+    "Fly-Request-Id: theirs",
+    "X-Gone: 1",
+    "X-Set: 2",
+    "Connection: X-Secret",
+    "X-Secret: 3",
+  ];
+  for (const { backend } of [edited, pristine]) await backend.answers(() => response("body", own));
+  using toEdited = await Http2Client.connect(edited.test);
+  const { headers } = await toEdited.get("/");
+  assert.deepEqual(
+    ["x-set", "x-several", "x-gone", "server", "via", "fly-request-id", "x-secret", "content-length"].map((name) => headers[name]),
+    ["by the edge", "one, two", undefined, "mine", "1.1 varnish, 1.1 kittiwake", undefined, undefined, "4"],
+  );
+  using toPristine = await Http2Client.connect(pristine.test);
+  const { headers: kept } = await toPristine.get("/");
+  assert.deepEqual(
+    ["server", "via", "fly-request-id", "x-secret"].map((name) => kept[name]),
+    ["nginx/9", "1.1 varnish", "theirs", undefined],
+  );
 });
 
 test("a reload brings other headers into force, also for a connection that stands", async () => {
