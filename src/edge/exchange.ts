@@ -46,6 +46,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   readonly traceparent: string;
   readonly startedText: string;
   readonly isHeadRequest: boolean;
+  readonly expectsContinue: boolean;
   readonly requestBody: "none" | "length" | "chunked";
   readonly #driver: ExchangeDriver;
 
@@ -104,6 +105,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.startedText = startedText;
     this.startedMs = startedMs;
     this.isHeadRequest = head.method === "HEAD";
+    this.expectsContinue = head.expectsContinue;
     this.requestBody = head.body === "until_close" ? "none" : head.body;
   }
 

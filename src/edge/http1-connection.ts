@@ -51,6 +51,8 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   #isFresh = true;
   #hasEnded = false;
   #keepAlive = true;
+  /** Until a 100 has been passed on, or it sends its body unasked: the machine is waited for, and not the client. */
+  #awaitsContinue = false;
   #chunked = false;
   #hasTrailers = false;
   #bytesBefore = 0;
@@ -98,6 +100,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     this.#head = head;
     this.#keepAlive = head.keepAlive && !this.#context.isDraining();
     this.#requestEnded = head.body === "none";
+    this.#awaitsContinue = head.expectsContinue && !this.#requestEnded;
     this.#bytesBefore = this.#writer.bytes;
     // A body waits until somebody wants it: the exchange resumes it when a machine is connected.
     if (head.body !== "none") this.#decoder.isPaused = true;
@@ -125,6 +128,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   sendInterim(head: ResponseHead): void {
     // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
     if (this.#head?.version === 11) this.#writer.text(encodeResponseHead(head, ""));
+    if (head.status === 100 && this.#awaitsContinue) this.#endWaiting();
   }
 
   sendHead(head: ResponseHead, own: OwnFacts | null): void {
@@ -201,7 +205,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   resumeBody(): void {
     if (!this.#decoder.isPaused) return;
     this.#decoder.isPaused = false;
-    this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
+    this.deadlineMs = this.#awaitsContinue ? Infinity : this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
     this.#pumpRest();
   }
 
@@ -259,6 +263,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
       this.#hold(Buffer.concat([this.#rest, chunk]));
       return;
     }
+    if (this.#awaitsContinue && this.#exchange !== null && !this.#decoder.isPaused) this.#endWaiting();
     if (this.#exchange === null && this.#decoder.isIdle) {
       if (!this.#isFresh) this.deadlineMs = this.#context.deadlines.after(this.#headMs);
     } else if (!this.#requestEnded && this.deadlineMs !== Infinity) {
@@ -305,6 +310,12 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
       this.#socket.resume();
       if (this.#hasEnded) this.#onEof();
     }
+  }
+
+  /** It is the client's turn. */
+  #endWaiting(): void {
+    this.#awaitsContinue = false;
+    if (!this.#decoder.isPaused) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
   }
 
   /** The response is complete: next request, or the end. */

@@ -42,6 +42,8 @@ export interface CarriedExchange extends ResponseSink {
   readonly isHeadRequest: boolean;
   /** Attempts so far, this one included. */
   readonly attempts: number;
+  /** Does the client wait for a 100 before it sends its body? */
+  readonly expectsContinue: boolean;
   /** How the request's body is framed; "none" when there is none. */
   readonly requestBody: "none" | "length" | "chunked";
   /** The head was written: the body may follow. */
@@ -82,6 +84,8 @@ export class UpstreamConnection implements Timed, ResponseSink {
   #exchange: CarriedExchange | null;
   #requestEnded = false;
   #hasTrailers = false;
+  /** Nothing of the body comes before the machine has asked for it, or the client has lost patience. */
+  #awaitsContinue = false;
   #hasAnswered = false;
   #responseEnded = false;
   #keepAlive = true;
@@ -135,6 +139,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
   /** Appends body bytes that nobody will overwrite. False: stop until `onUpstreamDrain`. */
   sendData(buffer: Buffer, start: number, end: number): boolean {
     const writer = this.#writer!;
+    if (this.#awaitsContinue) this.#endWaiting();
     if (this.#exchange?.requestBody === "chunked") {
       writer.text(chunkStart(end - start));
       writer.own(buffer, start, end);
@@ -157,7 +162,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
   sendEnd(): void {
     if (this.#exchange?.requestBody === "chunked") this.#writer!.text(this.#hasTrailers ? TRAILERS_END : LAST_CHUNK);
     this.#requestEnded = true;
-    if (!this.#responseEnded) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.headMs);
+    if (!this.#hasAnswered) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.headMs);
   }
 
   tunnelData(buffer: Buffer, start: number, end: number): boolean {
@@ -212,6 +217,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
   }
 
   onInterim(head: Http1ResponseHead): void {
+    if (head.status === 100 && this.#awaitsContinue) this.#endWaiting();
     this.#exchange?.onInterim(head);
   }
 
@@ -252,8 +258,17 @@ export class UpstreamConnection implements Timed, ResponseSink {
     this.#requestEnded = exchange.requestBody === "none";
     this.#writer!.text(exchange.requestHead());
     this.#decoder.expect(this, exchange.isHeadRequest);
-    this.deadlineMs = this.#requestEnded ? this.#context.deadlines.after(this.#context.timeouts.headMs) : Infinity;
+    this.#awaitsContinue = exchange.expectsContinue && !this.#requestEnded;
+    // Otherwise its client is waited for, which has a deadline of its own.
+    const isWaitedFor = this.#requestEnded || this.#awaitsContinue;
+    this.deadlineMs = isWaitedFor ? this.#context.deadlines.after(this.#context.timeouts.headMs) : Infinity;
     exchange.onSent();
+  }
+
+  /** It is the client's turn. */
+  #endWaiting(): void {
+    this.#awaitsContinue = false;
+    this.deadlineMs = Infinity;
   }
 
   #onRead(bytes: number, buffer: Buffer): boolean {

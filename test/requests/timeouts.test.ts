@@ -146,6 +146,60 @@ test("a machine has its time from the end of the request, however long that took
   assert.equal((await client.response()).body, "well");
 });
 
+test("a response that begins before the request has ended may take its time, too", async () => {
+  await edge.backend.answers(() => null);
+  using client = await edge.connect();
+  client.send(head("POST", "/", ["transfer-encoding: chunked"]));
+  const machine = await edge.backend.connection();
+  await machine.until((text) => text.includes("\r\n\r\n"));
+  machine.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+  await client.until((text) => text.includes("\r\n\r\n"));
+  client.send("1\r\nx\r\n0\r\n\r\n");
+  await machine.until((text) => text.endsWith("0\r\n\r\n"));
+  await delay(ANSWER_MS * 2.5);
+  machine.send("4\r\ndone\r\n0\r\n\r\n");
+  assert.equal((await client.response()).body, "done");
+});
+
+describe("a client that waits for a 100", () => {
+  const asks = head("POST", "/", ["content-length: 5", "expect: 100-continue"]);
+
+  test("gets 504 from a machine that says nothing, and is not blamed itself", async () => {
+    await edge.backend.answers(() => null);
+    using client = await edge.connect();
+    client.send(asks);
+    const answer = await takes(ANSWER_MS, () => client.response());
+    assert.equal(answer.header("kittiwake-error"), "upstream_timeout");
+    await edge.untilReleased();
+  });
+
+  test("has its own time once it was asked", async () => {
+    await edge.backend.answers(() => null);
+    using client = await edge.connect();
+    client.send(asks);
+    const machine = await edge.backend.connection();
+    await machine.until((text) => text.includes("\r\n\r\n"));
+    machine.send("HTTP/1.1 100 Continue\r\n\r\n");
+    assert.equal((await client.response()).status, 100);
+    await delay(ANSWER_MS * 2.5);
+    client.send("hello");
+    assert.equal((await edge.backend.request()).body, "hello");
+    machine.send(response("thanks"));
+    assert.equal((await client.response()).body, "thanks");
+  });
+
+  test("need not wait: the machine has its time from the end of the request then", async () => {
+    await edge.backend.answers(() => response("well"));
+    using client = await edge.connect();
+    client.send(asks);
+    for (const character of "hello") {
+      await delay(ANSWER_MS / 3);
+      client.send(character);
+    }
+    assert.equal((await client.response()).body, "well");
+  });
+});
+
 test("a response that has begun may take its time", async () => {
   await edge.backend.answers((_, machine) => {
     machine.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
