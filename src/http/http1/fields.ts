@@ -5,6 +5,7 @@ import { FIELD, FIELD_COUNT, fieldId } from "../field-names.ts";
 import type { LineMemory } from "../http2/line-memory.ts";
 import type { Fields } from "../message.ts";
 import { ProxyError } from "../../core/errors.ts";
+import { LastLines } from "./last-lines.ts";
 
 const COLON = 0x3a;
 const CR = 0x0d;
@@ -24,6 +25,9 @@ export class Http1Fields implements Fields {
   readonly #first = new Int16Array(FIELD_COUNT).fill(-1);
   /** Bit 0: the line can be sent as it stands in the text. */
   readonly #plain: Uint8Array;
+  readonly #last: LastLines;
+  /** Counts, for each index, how often its line was another one than in the head before; null until somebody wants to know. */
+  #versions: Int32Array | null = null;
   #text = "";
   /** What who sends these heads on over HTTP/2 remembers of them, from one to the next. */
   memory: LineMemory | null = null;
@@ -35,6 +39,7 @@ export class Http1Fields implements Fields {
     this.#offsets = new Int32Array(max * STRIDE);
     this.#ids = new Uint8Array(max);
     this.#plain = new Uint8Array(max);
+    this.#last = new LastLines(max);
   }
 
   /**
@@ -46,15 +51,25 @@ export class Http1Fields implements Fields {
   parse(buffer: Buffer, start: number, end: number, base: number): number {
     this.#first.fill(-1);
     const offsets = this.#offsets;
+    const last = this.#last;
+    last.begin(buffer);
     let position = start;
     let count = 0;
     for (;;) {
       const nameStart = position;
+      const behind = last.skip(count, buffer, position, end);
+      if (behind !== -1) {
+        this.#repeat(count, nameStart - base);
+        position = behind;
+        last.add(count++, position - start, true);
+        continue;
+      }
       while (position < end && (CHARACTERS[buffer[position]!]! & TOKEN) !== 0) position++;
       const nameEnd = position;
       if (position + 1 >= end) break;
       if (nameEnd === nameStart && buffer[position] === CR && buffer[position + 1] === LF) {
         this.count = count;
+        last.finish(count, buffer, start, position);
         return position + 2;
       }
       if (nameEnd === nameStart || buffer[position] !== COLON) throw new ProxyError("bad_header");
@@ -76,10 +91,29 @@ export class Http1Fields implements Fields {
       const id = fieldId(buffer, nameStart, nameEnd);
       this.#ids[count] = id;
       if (id !== FIELD.other && this.#first[id] === -1) this.#first[id] = count;
-      count++;
+      if (this.#versions !== null) this.#versions[count]!++;
       position += 2;
+      last.add(count++, position - start, false);
     }
     return -1;
+  }
+
+  /** The line that begins at `lineStart` is the one that was there in the last head. */
+  #repeat(index: number, lineStart: number): void {
+    const offsets = this.#offsets;
+    const at = index * STRIDE;
+    const shift = lineStart - offsets[at]!;
+    offsets[at] = lineStart;
+    offsets[at + 1]! += shift;
+    offsets[at + 2]! += shift;
+    offsets[at + 3]! += shift;
+    let id = this.#ids[index]!;
+    if (id === FIELD.withheld) {
+      // That was decided for the last head; only names that are not known have "_" in them.
+      id = FIELD.other;
+      this.#ids[index] = id;
+    }
+    if (id !== FIELD.other && this.#first[id] === -1) this.#first[id] = index;
   }
 
   /** @param text the head that the offsets of `parse` count in, a character for each byte */
@@ -101,21 +135,31 @@ export class Http1Fields implements Fields {
     return this.#text.substring(this.#offsets[at + 2]!, this.#offsets[at + 3]!);
   }
 
-  /** Name, colon, white space and value as they came: no more than one view into the text. */
-  rawLine(index: number): string {
-    const at = index * STRIDE;
-    return this.#text.substring(this.#offsets[at]!, this.#offsets[at + 3]!);
+  /** As long as it is the same number, the line with this index is the same, from one head to the next. */
+  version(index: number): number {
+    this.#versions ??= new Int32Array(this.#max);
+    return this.#versions[index]!;
   }
 
-  nameLength(index: number): number {
-    const at = index * STRIDE;
-    return this.#offsets[at + 1]! - this.#offsets[at]!;
+  /** The text that holds all fields; what of it a field is, tell the positions. */
+  get text(): string {
+    return this.#text;
   }
 
-  /** Where the value begins in the raw line. */
+  nameStart(index: number): number {
+    return this.#offsets[index * STRIDE]!;
+  }
+
+  nameEnd(index: number): number {
+    return this.#offsets[index * STRIDE + 1]!;
+  }
+
   valueStart(index: number): number {
-    const at = index * STRIDE;
-    return this.#offsets[at + 2]! - this.#offsets[at]!;
+    return this.#offsets[index * STRIDE + 2]!;
+  }
+
+  valueEnd(index: number): number {
+    return this.#offsets[index * STRIDE + 3]!;
   }
 
   line(index: number): string {

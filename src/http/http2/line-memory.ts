@@ -1,29 +1,30 @@
-// Hot path. What a machine's last responses had in each line of their heads: the next one most likely has the same there, and then one
-// comparison of text tells which entry it is. One is kept for each connection to a machine.
+// Hot path. Which entries the lines of a machine's last response were: the next one most likely has the same lines, and its parser has
+// found out which are. One is kept for each connection to a machine.
 
+import type { Http1Fields } from "../http1/fields.ts";
 import type { FieldCache } from "./field-cache.ts";
 import { flat, type FieldEntry, type FieldName } from "./field-entry.ts";
 
-/** After so many other values in a row nobody expects one to come again … */
+/** After so many values in a row that did not repeat nobody expects one to … */
 const CHANGES = 8;
 /** … but looks each time that so many more have come. A power of two. */
 const LOOKS = 32;
 
 interface KnownLine {
-  /** Of the entry: name, colon, white space and value as they came. */
-  text: string;
-  entry: FieldEntry | null;
-  /** Of the last line: name and colon as they came. */
-  nameText: string;
+  /** Of the line that `entry` and `name` are from, or the last one that had none. */
+  version: number;
   name: FieldName;
-  /** Other values in a row. */
+  /** Name and colon as they came. */
+  nameText: string;
+  entry: FieldEntry | null;
+  /** Values in a row that did not repeat. */
   changes: number;
 }
 
 export class LineMemory {
   readonly #cache: FieldCache;
   readonly #lines: KnownLine[] = [];
-  /** After `entryAt`: the name of that line. */
+  /** After `entryAt`: the name of that field. */
   name: FieldName;
 
   constructor(cache: FieldCache, anyName: FieldName) {
@@ -31,44 +32,33 @@ export class LineMemory {
     this.name = anyName;
   }
 
-  /**
-   * The entry of the field whose name begins `line` and is `nameLength` long, and whose value begins at `valueStart` and ends the line; null
-   * when it is none that repeats. `index` counts the lines of the head.
-   */
-  entryAt(index: number, line: string, nameLength: number, valueStart: number): FieldEntry | null {
-    const known = this.#lines[index];
-    if (known === undefined) return this.#add(index, line, nameLength, valueStart);
-    if (known.entry !== null && known.text === line) {
-      this.name = known.entry.field;
-      known.changes = 0;
+  /** The entry of a field; null when it is none that repeats. It must be called with the fields of one connection alone. */
+  entryAt(fields: Http1Fields, index: number): FieldEntry | null {
+    const known = (this.#lines[index] ??= { version: -1, name: this.name, nameText: "", entry: null, changes: 0 });
+    const version = fields.version(index);
+    if (known.entry !== null && known.version === version) {
+      this.name = known.name;
       return known.entry;
     }
+    return this.#find(known, version, fields, index);
+  }
+
+  #find(known: KnownLine, version: number, fields: Http1Fields, index: number): FieldEntry | null {
+    const { text } = fields;
+    const nameStart = fields.nameStart(index);
+    const nameEnd = fields.nameEnd(index);
     // The colon is compared, too, or a longer name could be taken for this one.
-    if (known.nameText.length !== nameLength + 1 || !line.startsWith(known.nameText)) {
-      known.nameText = flat(line.slice(0, nameLength + 1));
-      known.name = this.#cache.nameInText(line, 0, nameLength);
+    if (known.nameText.length !== nameEnd - nameStart + 1 || !text.startsWith(known.nameText, nameStart)) {
+      known.nameText = flat(text.slice(nameStart, nameEnd + 1));
+      known.name = this.#cache.nameInText(text, nameStart, nameEnd);
       known.changes = 0;
     }
     this.name = known.name;
+    known.version = version;
+    known.entry = null;
     if (++known.changes > CHANGES && known.changes % LOOKS !== 0) return null;
-    return this.#look(known, line, valueStart);
-  }
-
-  #add(index: number, line: string, nameLength: number, valueStart: number): FieldEntry | null {
-    const nameText = flat(line.slice(0, nameLength + 1));
-    const name = this.#cache.nameInText(line, 0, nameLength);
-    const known: KnownLine = { text: "", nameText, name, entry: null, changes: 0 };
-    if (index === this.#lines.length) this.#lines.push(known);
-    this.name = name;
-    return this.#look(known, line, valueStart);
-  }
-
-  #look(known: KnownLine, line: string, valueStart: number): FieldEntry | null {
-    const entry = this.#cache.entryInText(known.name, line, valueStart, line.length);
-    if (entry === null) return null;
-    known.text = flat(line);
-    known.entry = entry;
-    known.changes = 0;
-    return entry;
+    known.entry = this.#cache.entryInText(known.name, text, fields.valueStart(index), fields.valueEnd(index));
+    if (known.entry !== null) known.changes = 0;
+    return known.entry;
   }
 }

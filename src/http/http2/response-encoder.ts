@@ -84,11 +84,9 @@ export class ResponseEncoder {
     const memory = (fields.memory ??= new LineMemory(this.#cache, this.#requestIdName));
     for (let i = 0; i < fields.count; i++) {
       if (RESPONSE_DROPS[fields.id(i)] === 1) continue;
-      const line = fields.rawLine(i);
-      const valueStart = fields.valueStart(i);
-      const entry = memory.entryAt(i, line, fields.nameLength(i), valueStart);
+      const entry = memory.entryAt(fields, i);
       if (memory.name === this.#webSocketAcceptName) continue;
-      if (entry === null) encoder.text(memory.name, line, valueStart, line.length);
+      if (entry === null) encoder.text(memory.name, fields.text, fields.valueStart(i), fields.valueEnd(i));
       else encoder.entry(entry);
     }
   }

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import fc from "fast-check";
+import { Http1Fields } from "../../../src/http/http1/fields.ts";
 import { ResponseDecoder } from "../../../src/http/http1/response-decoder.ts";
 import { FieldCache } from "../../../src/http/http2/field-cache.ts";
 import { HpackEncoder } from "../../../src/http/http2/hpack-encoder.ts";
@@ -132,12 +133,19 @@ describe("a machine's response", () => {
 test("a value that changes each time is looked for only now and then, and found when it comes again", () => {
   const cache = new FieldCache();
   const memory = new LineMemory(cache, cache.nameInText("x", 0, 1));
-  const entryAt = (value: string): string | undefined => memory.entryAt(0, `date: ${value}`, 4, 6)?.value;
+  const fields = new Http1Fields(1);
+  const entryAt = (value: string): string | undefined => {
+    const bytes = Buffer.from(`Date: ${value}\r\n\r\n`, "latin1");
+    assert.equal(fields.parse(bytes, 0, bytes.length, 0), bytes.length);
+    fields.setText(bytes.toString("latin1"));
+    const entry = memory.entryAt(fields, 0);
+    assert.equal(memory.name.name, "date");
+    return entry?.value;
+  };
   for (let n = 0; n < 100; n++) assert.equal(entryAt(String(n)), undefined);
-  // Looked for twice in a row before an entry is made of it.
+  // Looked for twice before an entry is made of it.
   const found = Array.from({ length: 100 }, () => entryAt("now"));
-  assert.equal(found.at(-1), "now");
-  assert.ok(found.indexOf("now") <= 64, "it took too long");
+  assert.ok(found.includes("now") && found.indexOf("now") <= 64, "it took too long");
   assert.deepEqual(new Set(found.slice(found.indexOf("now"))), new Set(["now"]));
   assert.equal(entryAt("now too"), undefined);
   assert.equal(entryAt("now too"), "now too", "and is expected to change only sometimes, from then on");
