@@ -21,6 +21,7 @@ import { LoadTable, MAX_WORKERS } from "./catalog/load-table.ts";
 import { MachineLoad } from "./catalog/machine-load.ts";
 import { Certificates } from "./certs/certificates.ts";
 import { LocalCa } from "./certs/local-ca.ts";
+import { createSelfSigned } from "./certs/sign.ts";
 import { Checker } from "./health/checker.ts";
 import { verdict } from "./health/verdict.ts";
 import { Host } from "./wake/host.ts";
@@ -69,6 +70,8 @@ export interface Node extends AsyncDisposable {
   /** For tests: throws inside a worker. */
   crashWorker(index: number): void;
 }
+
+const DAY_MS = 86_400_000;
 
 /** Resolves when all listeners accept. Throws what stands in the way, and leaves nothing running then. */
 export async function startNode(config: UsableConfig, options: StartOptions): Promise<Node> {
@@ -194,7 +197,11 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   };
   const workers: WorkerPool = new WorkerPool({
     count: Math.min(node.workers, MAX_WORKERS),
-    data: workerData(node, load),
+    data: workerData(
+      node,
+      load,
+      await createSelfSigned({ notBefore: new Date(startedAtMs - DAY_MS), notAfter: new Date(startedAtMs + 3650 * DAY_MS) }),
+    ),
     entries: () => catalog.entries,
     onMessage: (worker, message) => void answer(worker, message),
     onDied: (index, reason) => {
@@ -322,13 +329,19 @@ function latencyOf({ regions }: UsableConfig): Latency {
   return new Latency({ regions: [...REGIONS, ...regions.regions], measured: regions.measured });
 }
 
-function workerData({ region, log, timeouts, limits }: NodeConfig, load: LoadTable): Omit<WorkerData, "index"> {
+function workerData(
+  { region, edge, log, timeouts, limits }: NodeConfig,
+  load: LoadTable,
+  selfSigned: WorkerData["selfSigned"],
+): Omit<WorkerData, "index"> {
   const destination = log.file ?? "stderr";
   const accessLog = { log: destination, off: null, stderr: "stderr", stdout: "stdout", file: "" };
   return {
     region,
     load: load.buffer,
     ticketKeys: randomBytes(48),
+    selfSigned,
+    proxyProtocolFrom: edge.proxyProtocolFrom,
     log: { level: log.level, destination },
     accessLog: log.access.to === "file" ? log.access.file : accessLog[log.access.to],
     timeouts,

@@ -1,6 +1,5 @@
 // The composition root of a data-plane thread: puts the parts of the edge together and answers the main thread.
 
-import { createSecureContext } from "node:tls";
 import { parentPort, workerData, type MessagePort } from "node:worker_threads";
 import { createAccessLog, type AccessLog } from "./telemetry/access-log.ts";
 import { createLog, logFailure } from "./telemetry/log.ts";
@@ -12,8 +11,8 @@ import { LoadTable } from "./catalog/load-table.ts";
 import { FieldCache } from "./http/http2/field-cache.ts";
 import { ResponseEncoder } from "./http/http2/response-encoder.ts";
 import type { IssuedCertificate } from "./certs/issuer.ts";
+import { ServingContexts } from "./certs/serving-contexts.ts";
 import { createSniCallback, type SniCallback } from "./certs/sni.ts";
-import { tlsOptions } from "./certs/tls-options.ts";
 import { Balancer } from "./routing/balancer.ts";
 import { Router } from "./routing/router.ts";
 import { Pools } from "./upstream/pools.ts";
@@ -29,10 +28,10 @@ import { RequestHandler } from "./edge/handle-request.ts";
 import { OutputPool } from "./edge/http2-output.ts";
 import type { Http2Shared } from "./edge/http2-streams.ts";
 import type { HttpsPorts } from "./edge/redirects.ts";
-import { Listener } from "./edge/listener.ts";
+import { Listener, type ListenerTls } from "./edge/listener.ts";
+import { PeersInFront } from "./edge/peers-in-front.ts";
 import { Places } from "./edge/places.ts";
 import type { RawConnection } from "./edge/raw-connection.ts";
-import type { TlsServing } from "./edge/tls-handshake.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
 
 const READ_BUFFER_BYTES = 64 * 1024;
@@ -63,7 +62,8 @@ class Worker {
   readonly #closing = new Set<Listener>();
   readonly #certificatesWanted = new Map<string, PromiseWithResolvers<IssuedCertificate>>();
   readonly #busyHints = new Map<string, number>();
-  readonly #tls: TlsServing;
+  readonly #tls: ListenerTls;
+  readonly #peersInFront: PeersInFront;
   #httpsPorts: HttpsPorts = { boundHttp: 80, boundHttps: 443 };
   #isDraining = false;
 
@@ -117,8 +117,9 @@ class Worker {
       isDeclared: (hostname) => this.#router.match(hostname) !== null,
       fetch: (hostname) => this.#fetchCertificate(hostname),
     });
-    const ticketKeys = Buffer.from(data.ticketKeys);
-    this.#tls = { secureContext: createSecureContext(tlsOptions({ ticketKeys })), SNICallback: this.#sni };
+    this.#peersInFront = new PeersInFront(data.proxyProtocolFrom);
+    const contexts = new ServingContexts({ ticketKeys: Buffer.from(data.ticketKeys), selfSigned: data.selfSigned });
+    this.#tls = { context: (versions, isSelfSigned) => contexts.context(versions, isSelfSigned), SNICallback: this.#sni };
   }
 
   onMessage(message: ToWorker): void {
@@ -179,6 +180,7 @@ class Worker {
       region,
       kind,
       tls: this.#tls,
+      peersInFront: this.#peersInFront,
       handshakeTimeoutMs: timeouts.tlsHandshakeMs,
       connections: {
         deadlines: this.#deadlines,
@@ -205,6 +207,7 @@ class Worker {
       events: {
         onHandshake: (version, seconds) => this.#traffic.observeHandshake(version, seconds),
         onHandshakeFailed: (servername, error) => this.#onHandshakeFailed(servername, error),
+        onRefused: (error) => this.#onRefused(error),
         onClosed: (connection) => {
           const app = connection.account as AppTraffic | null;
           if (app !== null) app.disconnects++;
@@ -246,6 +249,11 @@ class Worker {
     const failure = error instanceof ProxyError ? error : new ProxyError("tls_handshake_failed", error.message, { cause: error });
     this.#traffic.countError(failure.code);
     logFailure(this.#log, failure, { servername });
+  }
+
+  #onRefused(error: ProxyError): void {
+    this.#traffic.countError(error.code);
+    logFailure(this.#log, error, {});
   }
 
   #fetchCertificate(hostname: string): Promise<IssuedCertificate> {

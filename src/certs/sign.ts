@@ -83,6 +83,24 @@ export async function createLeaf(hostname: string, validity: Validity, signer: S
   };
 }
 
+/** For clients that name no host, and do not verify whom they reach either. Named for nobody. */
+export async function createSelfSigned(validity: Validity): Promise<RootPair> {
+  const keys = await generateKeys();
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    ...validity,
+    name: "CN=Kittiwake default certificate",
+    serialNumber: randomSerial(),
+    keys,
+    signingAlgorithm: SIGNATURE_ALGORITHM,
+    extensions: [
+      new BasicConstraintsExtension(false, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+    ],
+  });
+  return { certificatePem: pemOf(certificate), privateKeyPem: exportKey(keys.privateKey) };
+}
+
 /** @param privateKey an EC key on P-256 */
 export function createSigner(certificatePem: string, privateKey: KeyObject): Signer {
   return { certificate: new X509Certificate(certificatePem), privateKey: privateKey.toCryptoKey(KEY_ALGORITHM, false, ["sign"]) };

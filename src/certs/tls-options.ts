@@ -2,10 +2,13 @@
 // context does, because a connection keeps the versions and ciphers of the server it was accepted by.
 
 import type { SecureContextOptions } from "node:tls";
+import type { TlsVersions } from "../core/app.ts";
 
 export interface TlsOptionsInput {
   /** 48 random bytes, the same for all workers of a node; otherwise a client resumes only if it meets the same worker again. */
   readonly ticketKeys?: Buffer;
+  /** Default: all that are accepted at all, 1.2 and 1.3. */
+  readonly versions?: TlsVersions;
 }
 
 /** TLS 1.3, then TLS 1.2 with forward secrecy and authenticated encryption only; AES-128 first, the cheapest per byte. */
@@ -25,14 +28,16 @@ const CIPHERS = [
 const SESSION_TIMEOUT_S = 3600;
 
 /** For `tls.createServer`, beside `SNICallback` and ALPN, and for `tls.createSecureContext`, beside certificate and key. */
-export function tlsOptions({ ticketKeys }: TlsOptionsInput = {}): SecureContextOptions {
+export function tlsOptions({ ticketKeys, versions = "all" }: TlsOptionsInput = {}): SecureContextOptions {
   return {
-    minVersion: "TLSv1.2",
+    minVersion: versions === "all" ? "TLSv1.2" : versions,
+    ...(versions === "all" ? {} : { maxVersion: versions }),
     ciphers: CIPHERS,
     honorCipherOrder: true,
     sessionTimeout: SESSION_TIMEOUT_S,
-    // Node would derive it from the command line, which differs between a node's threads.
-    sessionIdContext: "kittiwake",
+    // Node would derive it from the command line, which differs between a node's threads. A session that one set of rules allowed does
+    // not get past another.
+    sessionIdContext: `kittiwake ${versions}`,
     // Nobody verifies client certificates here; without this each context would refer to the system's roots.
     ca: [],
     ...(ticketKeys === undefined ? {} : { ticketKeys }),

@@ -1,8 +1,7 @@
 // From one `[[services.ports]]` entry to the core's port: its range, its handlers without aliases, and which of them go together.
 // Reference sections 1.6 and 2.2.
 
-import { PLAIN_RULES } from "../core/app.ts";
-import type { ConnectionRules, Handler, ServicePort } from "../core/app.ts";
+import type { ConnectionRules, Handler, ServicePort, TlsRules } from "../core/app.ts";
 import type { Findings } from "./findings.ts";
 import { toHttpOptions } from "./fly-http-options.ts";
 import type { FlyDocument } from "./fly-toml.ts";
@@ -25,11 +24,24 @@ export function toPort(port: DocumentPort, service: TcpService, path: KeyPath, f
   }
   const http = toHttpOptions(port.http_options, [...path, "http_options"], findings);
   if (http !== null && !handlers.includes("http")) findings.warning([...path, "http_options"], 'no effect without the "http" handler');
-  return { start, end, handlers, forceHttps: port.force_https, http, rules: toRules(port) };
+  return { start, end, handlers, forceHttps: port.force_https, http, rules: toRules(port, handlers) };
 }
 
-function toRules({ kittiwake }: DocumentPort): ConnectionRules {
-  return { ...PLAIN_RULES, idleTimeoutMs: kittiwake.idle_timeout };
+function toRules({ kittiwake, tls_options: tls, proxy_proto_options: proxy }: DocumentPort, handlers: readonly Handler[]): ConnectionRules {
+  return {
+    idleTimeoutMs: kittiwake.idle_timeout,
+    isPassedThrough: kittiwake.tls_passthrough,
+    proxyProtocol: handlers.includes("proxy_proto") ? (proxy?.version ?? "v1") : null,
+    tls: toTlsRules(tls),
+  };
+}
+
+export function toTlsRules(options: DocumentPort["tls_options"]): TlsRules | null {
+  if (options === undefined) return null;
+  const { alpn = null, versions = [], default_self_signed: defaultSelfSigned } = options;
+  const [version, other] = new Set(versions);
+  const rules: TlsRules = { alpn, versions: version === undefined || other !== undefined ? "all" : version, defaultSelfSigned };
+  return rules.alpn === null && rules.versions === "all" && !defaultSelfSigned ? null : rules;
 }
 
 function checkUdp(service: TcpService, start: number, end: number, handlers: readonly Handler[], path: KeyPath, findings: Findings): void {
@@ -39,12 +51,25 @@ function checkUdp(service: TcpService, start: number, end: number, handlers: rea
   }
 }
 
-function checkHandlers({ kittiwake }: DocumentPort, handlers: readonly Handler[], path: KeyPath, findings: Findings): void {
-  const isHttp = handlers.includes("http");
+function checkHandlers(port: DocumentPort, handlers: readonly Handler[], path: KeyPath, findings: Findings): void {
+  const { kittiwake, tls_options: tls, proxy_proto_options: proxy } = port;
+  const [isHttp, isTls, isPostgres, isProxied] = (["http", "tls", "pg_tls", "proxy_proto"] as const).map((one) => handlers.includes(one));
+  if (isPostgres && (isHttp || isTls))
+    findings.error([...path, "handlers"], '"pg_tls" ends TLS by itself, and goes with "proxy_proto" alone');
+  if (isProxied && isHttp) {
+    findings.error([...path, "handlers"], '"proxy_proto" cannot go with "http", where the machine has the client in fly-client-ip');
+  }
   if (isHttp && kittiwake.idle_timeout > 0) {
     findings.error([...path, "kittiwake", "idle_timeout"], 'it is for connections without "http"; use http_options.idle_timeout');
   }
-  if (handlers.length === 1 && handlers[0] === "tls") findings.pending([...path, "handlers"], '"tls" without "http" is ');
+  if (kittiwake.tls_passthrough && handlers.some((handler) => handler !== "proxy_proto")) {
+    findings.error(
+      [...path, "kittiwake", "tls_passthrough"],
+      'expected no handlers but "proxy_proto", because the machine gets what the client sends',
+    );
+  }
+  if (tls !== undefined && !isTls && !isPostgres) findings.warning([...path, "tls_options"], 'no effect without the "tls" handler');
+  if (proxy !== undefined && !isProxied) findings.warning([...path, "proxy_proto_options"], 'no effect without the "proxy_proto" handler');
 }
 
 function toRange(

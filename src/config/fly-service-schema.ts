@@ -87,9 +87,15 @@ export const machineCheck = z.object({
 const tlsOptions = z
   .object({
     alpn: z
-      .array(z.string().min(1))
+      .array(
+        z
+          .string()
+          .regex(/^[\x21-\x7e]{1,255}$/)
+          .meta({ kind: "a protocol name of at most 255 visible ASCII characters" }),
+      )
+      .min(1)
       .optional()
-      .meta({ description: "Protocols to offer, in this order.", fallback: '`["h2", "http/1.1"]`' }),
+      .meta({ description: "Protocols to offer, in this order.", fallback: '`["h2", "http/1.1"]`, without `http` none' }),
     versions: z
       .array(z.enum(["TLSv1.2", "TLSv1.3"]))
       .min(1)
@@ -98,7 +104,7 @@ const tlsOptions = z
     default_self_signed: z.boolean().default(false).describe("Answer unknown names with a self-signed certificate."),
   })
   .optional()
-  .meta({ description: "TLS at the edge.", pending: true });
+  .describe("TLS at the edge.");
 
 const seconds = z.int().min(0).max(4_294_967_295).optional();
 
@@ -199,6 +205,10 @@ export const httpService = z.object({
 
 const portExtension = z
   .strictObject({
+    tls_passthrough: z
+      .boolean()
+      .default(false)
+      .describe("Pass TLS on to the machine as it is, by the name in its first message; for a port without TLS handlers."),
     idle_timeout: duration()
       .prefault("0s")
       .describe("How long a connection without the `http` handler may be silent; 0 is for ever, dead clients being found by keep-alive."),
@@ -211,7 +221,7 @@ const servicePort = z.object({
   start_port: port().optional().meta({ description: "First port of a range of at most 1000.", fallback: "1" }),
   end_port: port().optional().meta({ description: "Last port of a range.", fallback: "65535" }),
   handlers: z
-    .array(z.enum(["http", "tls", "pg_tls", "proxy_proto", "edge_http"]).meta({ pending: ["pg_tls", "proxy_proto"] }))
+    .array(z.enum(["http", "tls", "pg_tls", "proxy_proto", "edge_http"]))
     .default([])
     .describe("What the edge does with a connection; none is raw TCP. `edge_http` is an old name of `http`."),
   force_https: z.boolean().default(false).describe("Answer plain HTTP with 301 to HTTPS; needs the http handler."),
@@ -220,7 +230,7 @@ const servicePort = z.object({
   proxy_proto_options: z
     .object({ version: z.enum(["v1", "v2"]).default("v1").describe("Version of the PROXY protocol.") })
     .optional()
-    .meta({ description: "PROXY protocol to the machine.", pending: true }),
+    .describe("PROXY protocol to the machine, for the `proxy_proto` handler."),
   kittiwake: portExtension,
 });
 

@@ -5,7 +5,7 @@ import type { Concurrency, HttpCheck, Service, ServiceCheck, ServicePort, TcpChe
 import { formatDuration } from "../core/duration.ts";
 import type { Findings } from "./findings.ts";
 import { toHttpOptions } from "./fly-http-options.ts";
-import { toPort } from "./fly-ports.ts";
+import { toPort, toTlsRules } from "./fly-ports.ts";
 import type { FlyDocument } from "./fly-toml.ts";
 import type { KeyPath } from "./problems.ts";
 
@@ -68,7 +68,14 @@ function webPorts(service: HttpService, path: KeyPath, findings: Findings): Serv
   const http = toHttpOptions(service.http_options, [...path, "http_options"], findings);
   return [
     { start: 80, end: 80, handlers: ["http"], forceHttps: service.force_https, http, rules: PLAIN_RULES },
-    { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http, rules: PLAIN_RULES },
+    {
+      start: 443,
+      end: 443,
+      handlers: ["http", "tls"],
+      forceHttps: false,
+      http,
+      rules: { ...PLAIN_RULES, tls: toTlsRules(service.tls_options) },
+    },
   ];
 }
 

@@ -36,6 +36,8 @@ export interface EdgeConfig {
   readonly bind: readonly string[];
   /** Public port to bound port, where they differ; a bound port of 0 means any free one. */
   readonly ports: Readonly<Record<number, number>>;
+  /** Addresses and CIDR blocks whose connections begin with a PROXY header. */
+  readonly proxyProtocolFrom: readonly string[];
 }
 
 /** The local authority, or an ACME authority (not yet in force). */
@@ -160,7 +162,7 @@ function toEdge(edge: NodeDocument["edge"], findings: Findings): EdgeConfig {
     if (other !== undefined) findings.error(["edge", "ports", publicPort], `port ${bound} is bound for public port ${other} already`);
     if (bound !== 0) publicPortOf.set(bound, publicPort);
   }
-  return edge;
+  return { bind: edge.bind, ports: edge.ports, proxyProtocolFrom: edge.proxy_protocol_from };
 }
 
 function toTls({ issuer, acme }: NodeDocument["tls"], absolute: (path: string) => string): TlsConfig {

@@ -22,6 +22,12 @@ const edge = z
         kind: "a table of ports",
         fallback: "the same ports",
       }),
+    proxy_protocol_from: z
+      .array(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()]).meta({ kind: 'an IP address or a block of them such as "10.0.0.0/8"' }))
+      .default([])
+      .describe(
+        "Proxies in front: every TCP connection from these addresses must begin with a PROXY header, version 1 or 2; from others none is read.",
+      ),
   })
   .prefault({})
   .describe("Where public traffic comes in.");

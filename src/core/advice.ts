@@ -27,6 +27,8 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   client_flood: "Send fewer frames that carry nothing, and cancel fewer requests.",
   client_closed: "Send the request again.",
   connection_idle: "Connect again, and send something now and then.",
+  bad_proxy_header: "Begin the connection with a PROXY header, or connect from elsewhere.",
+  tls_required: "Connect with TLS.",
   tls_unknown_name: "Check the name of the host.",
   tls_handshake_failed: "Use TLS 1.2 or 1.3.",
 

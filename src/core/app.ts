@@ -122,9 +122,26 @@ export interface ResponseHeader {
 export interface ConnectionRules {
   /** How long a connection without the http handler may be silent; 0: for ever. */
   readonly idleTimeoutMs: number;
+  /** TLS goes on to the machine as it is; only the name in its first message is read. */
+  readonly isPassedThrough: boolean;
+  /** Header in front of what goes to the machine, which says where the client is. */
+  readonly proxyProtocol: "v1" | "v2" | null;
+  /** `tls_options`; null where nothing of it is asked for, the usual case. */
+  readonly tls: TlsRules | null;
 }
 
-export const PLAIN_RULES: ConnectionRules = { idleTimeoutMs: 0 };
+/** Reference section 2.3. */
+export interface TlsRules {
+  /** Protocols to offer, best first; null: what the handlers need. */
+  readonly alpn: readonly string[] | null;
+  readonly versions: TlsVersions;
+  /** Clients that name no host, or one without a certificate, get a self-signed one. */
+  readonly defaultSelfSigned: boolean;
+}
+
+export type TlsVersions = "all" | "TLSv1.2" | "TLSv1.3";
+
+export const PLAIN_RULES: ConnectionRules = { idleTimeoutMs: 0, isPassedThrough: false, proxyProtocol: null, tls: null };
 
 /** Reference section 1.7. Durations are already clamped. */
 export type ServiceCheck = HttpCheck | TcpCheck;

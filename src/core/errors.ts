@@ -40,6 +40,8 @@ export const ERRORS = {
   client_flood: { status: 0, blame: "client", retry: "never", summary: "the client sent a flood of frames; its connection was closed" },
   client_closed: { status: 0, blame: "client", retry: "never", summary: "the client left before the response was complete" },
   connection_idle: { status: 0, blame: "client", retry: "never", summary: "the connection was silent for too long" },
+  bad_proxy_header: { status: 0, blame: "client", retry: "never", summary: "the PROXY header of a proxy in front is missing or malformed" },
+  tls_required: { status: 0, blame: "client", retry: "never", summary: "the connection goes on without TLS where only TLS is served" },
   tls_unknown_name: { status: 0, blame: "client", retry: "never", summary: "no app declares the name in the TLS handshake" },
   tls_handshake_failed: { status: 0, blame: "client", retry: "never", summary: "the TLS handshake failed" },
 

@@ -10,9 +10,9 @@ import type { Service, ServicePort } from "./app.ts";
  */
 export type PortKind = "http" | "tls" | "pg_tls" | "tcp" | "udp";
 
-export function portKind(protocol: Service["protocol"], { handlers }: Pick<ServicePort, "handlers">): PortKind {
+export function portKind(protocol: Service["protocol"], { handlers, rules }: Pick<ServicePort, "handlers" | "rules">): PortKind {
   if (protocol === "udp") return "udp";
   if (handlers.includes("pg_tls")) return "pg_tls";
-  if (handlers.includes("tls")) return "tls";
+  if (handlers.includes("tls") || rules.isPassedThrough) return "tls";
   return handlers.includes("http") ? "http" : "tcp";
 }

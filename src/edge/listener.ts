@@ -1,18 +1,24 @@
 // A port that clients connect to: TLS where it has to be, then HTTP/1.1, HTTP/2, or a raw connection. Step 1 in the life of a request.
 
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
+import type { SecureContext, TLSSocket } from "node:tls";
+import type { ClientHello } from "../http/client-hello.ts";
+import type { TlsVersions } from "../core/app.ts";
 import type { Ends } from "../core/ends.ts";
+import { ProxyError } from "../core/errors.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import { canonicalServerName } from "../certs/server-name.ts";
-import type { Router } from "../routing/router.ts";
+import type { Route, Router } from "../routing/router.ts";
 import type { ClientFacts } from "../upstream/forward.ts";
+import { chooseByHello } from "./choose-by-hello.ts";
 import type { ClientConnection, ConnectionContext, HeadTime } from "./client-connection.ts";
 import type { EdgeApp, EdgeService } from "./edge-app.ts";
 import type { HeadTimes } from "./head-times.ts";
 import { Http1Connection } from "./http1-connection.ts";
 import { Http2Connection } from "./http2-connection.ts";
 import type { Http2Shared } from "./http2-streams.ts";
+import type { PeersInFront } from "./peers-in-front.ts";
+import { Preamble, type PreambleRead } from "./preamble.ts";
 import { RawConnection, type RawContext } from "./raw-connection.ts";
 import { TlsHandshake, type TlsServing } from "./tls-handshake.ts";
 
@@ -23,7 +29,8 @@ export interface ListenerOptions {
   /** The port by which clients and `fly.toml` know it. */
   readonly publicPort: number;
   readonly kind: Exclude<PortKind, "udp">;
-  readonly tls: TlsServing;
+  readonly tls: ListenerTls;
+  readonly peersInFront: PeersInFront;
   readonly handshakeTimeoutMs: number;
   readonly region: string;
   readonly connections: Omit<ConnectionContext, "onClosed">;
@@ -34,21 +41,48 @@ export interface ListenerOptions {
   readonly events: ListenerEvents;
 }
 
+export interface ListenerTls {
+  /** What a connection is accepted with; `isSelfSigned`: with a certificate for whoever asks, otherwise without one. */
+  context(versions: TlsVersions, isSelfSigned: boolean): SecureContext;
+  /** Finds the certificate of a name. */
+  readonly SNICallback: TlsServing["SNICallback"];
+}
+
+/** A connection on its way to its protocol. */
+interface Arrival {
+  readonly socket: Socket;
+  readonly ends: Ends;
+  /** Of all that comes before the protocol. */
+  readonly deadlineMs: number;
+  /** By the clock of the deadlines. */
+  readonly acceptedMs: number;
+}
+
+interface RawArrival {
+  readonly route: Route<EdgeService>;
+  readonly name: string | null;
+  readonly isSecure: boolean;
+}
+
 export interface ListenerEvents {
   onHandshake(version: string, seconds: number): void;
   onHandshakeFailed(servername: string, error: Error): void;
+  /** What came before the protocol was not as it must be. */
+  onRefused(error: ProxyError): void;
   /** A client's connection ended. */
   onClosed(connection: ClientConnection): void;
 }
 
 /** Connections that the kernel may hold for a worker that is busy. */
 const BACKLOG = 4096;
+const HTTP_PROTOCOLS = ["h2", "http/1.1"];
+const POSTGRES_PROTOCOLS = ["postgresql"];
 
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #server: Server;
   readonly #connections = new Set<ClientConnection | RawConnection>();
-  readonly #handshakes = new Set<TlsHandshake>();
+  readonly #handshakes = new Set<TlsHandshake | Preamble>();
   readonly #context: ConnectionContext;
   readonly #rawContext: RawContext;
   #isDraining = false;
@@ -109,21 +143,111 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    const { kind, tls, handshakeTimeoutMs, events, connections } = this.#options;
-    if (kind === "tcp") return this.#openRaw(socket);
-    if (kind === "http") return this.#open(socket, "http", this.#headTime(null, connections.deadlines.nowMs), false);
-    const acceptedMs = connections.deadlines.nowMs;
-    const handshake = new TlsHandshake(socket, tls, connections.deadlines, handshakeTimeoutMs, {
-      onSecure: (secured, seconds) => {
-        this.#handshakes.delete(handshake);
-        events.onHandshake(secured.getProtocol() ?? "unknown", seconds);
-        this.#open(secured, "https", this.#headTime(secured, acceptedMs), secured.alpnProtocol === "h2");
+    const { kind, router, publicPort, peersInFront, handshakeTimeoutMs, connections, events } = this.#options;
+    const { deadlines } = connections;
+    const ends = this.#ends(socket);
+    if (ends === null) return;
+    const deadlineMs = deadlines.after(handshakeTimeoutMs);
+    const arrival: Arrival = { socket, ends, deadlineMs, acceptedMs: deadlines.nowMs };
+    const postgres = kind === "pg_tls";
+    const clientHello = postgres || (kind === "tls" && router.plan(publicPort).readsHello);
+    const proxyHeader = peersInFront.has(ends.sourceIp);
+    if (!clientHello && !proxyHeader) return this.#begin(arrival, null);
+    const preamble = new Preamble(socket, {
+      deadlines,
+      deadlineMs,
+      proxyHeader,
+      postgres,
+      clientHello,
+      onRead: (read) => {
+        this.#handshakes.delete(preamble);
+        this.#begin({ ...arrival, ends: read.ends ?? ends }, read);
       },
-      onFailed: (servername, error) => {
-        this.#handshakes.delete(handshake);
-        events.onHandshakeFailed(servername, error);
+      onFailed: (error) => {
+        this.#handshakes.delete(preamble);
+        if (clientHello && error.code !== "bad_proxy_header") events.onHandshakeFailed("", error);
+        else events.onRefused(error);
       },
     });
+    this.#handshakes.add(preamble);
+  }
+
+  /** @param read null: nothing comes before the protocol */
+  #begin(arrival: Arrival, read: PreambleRead | null): void {
+    const { kind, router, publicPort, tls } = this.#options;
+    if (kind === "tcp") {
+      const only = router.plan(publicPort).only;
+      // An app that is just going, or just coming.
+      if (only === null) arrival.socket.resetAndDestroy();
+      else this.#openRaw(arrival.socket, arrival, { route: only.route, name: null, isSecure: false });
+      return;
+    }
+    if (kind === "http") return this.#open(arrival.socket, arrival, null);
+    if (read !== null && read.hello !== null) return this.#beginByHello(arrival, read.hello, read.isDirectTls);
+    const serving = { secureContext: tls.context("all", false), SNICallback: tls.SNICallback };
+    this.#shakeHands(arrival, serving, HTTP_PROTOCOLS, (secured) => this.#open(secured, arrival, secured));
+  }
+
+  #beginByHello(arrival: Arrival, hello: ClientHello, isDirectPostgres: boolean): void {
+    const { kind, router, publicPort, tls, events } = this.#options;
+    const { socket } = arrival;
+    const choice = chooseByHello(router, publicPort, hello);
+    if (choice === null) {
+      socket.destroy();
+      events.onHandshakeFailed(hello.serverName ?? "", new ProxyError("tls_unknown_name"));
+      return;
+    }
+    const { name, route, certificateOf } = choice;
+    const rules = route?.port.rules;
+    if (rules?.isPassedThrough === true) return this.#openRaw(socket, arrival, { route: route!, name, isSecure: false });
+    const isHttp = route === null || route.port.handlers.includes("http");
+    const versions = rules?.tls?.versions ?? "all";
+    const alpn = rules?.tls?.alpn ?? (isHttp ? HTTP_PROTOCOLS : kind === "pg_tls" ? POSTGRES_PROTOCOLS : null);
+    const begin = (serving: TlsServing): void => {
+      this.#shakeHands(arrival, serving, alpn, (secured) => {
+        // A context that was made for a certificate takes all versions.
+        if (versions !== "all" && secured.getProtocol() !== versions) secured.destroy();
+        // What Postgres itself asks of such clients, so that nothing else is taken for one.
+        else if (isDirectPostgres && secured.alpnProtocol !== POSTGRES_PROTOCOLS[0]) secured.destroy();
+        else if (isHttp) this.#open(secured, arrival, secured);
+        else this.#openRaw(secured, arrival, { route: route!, name, isSecure: true });
+      });
+    };
+    const context = tls.context(versions, certificateOf === null);
+    if (certificateOf === undefined) begin({ secureContext: context, SNICallback: tls.SNICallback });
+    else if (certificateOf === null) begin({ secureContext: context, SNICallback: (_, done) => done(null, context) });
+    else this.#withCertificateOf(certificateOf, socket, (secureContext) => begin({ secureContext, SNICallback: tls.SNICallback }));
+  }
+
+  /** A client that names nobody is not asked for a name, so its certificate must be there before TLS begins. */
+  #withCertificateOf(hostname: string, socket: Socket, begin: (context: SecureContext) => void): void {
+    socket.on("error", ignore);
+    this.#options.tls.SNICallback(hostname, (error, context) => {
+      if (socket.destroyed) return;
+      if (error === null && context !== undefined) return begin(context);
+      socket.destroy();
+      this.#options.events.onHandshakeFailed(hostname, error ?? new ProxyError("certificate_unavailable"));
+    });
+  }
+
+  #shakeHands(arrival: Arrival, tls: TlsServing, alpn: readonly string[] | null, onSecure: (secured: TLSSocket) => void): void {
+    const { events, connections } = this.#options;
+    const { deadlines } = connections;
+    const handshake = new TlsHandshake(
+      arrival.socket,
+      { tls, alpn, deadlines, deadlineMs: arrival.deadlineMs },
+      {
+        onSecure: (secured, seconds) => {
+          this.#handshakes.delete(handshake);
+          events.onHandshake(secured.getProtocol() ?? "unknown", seconds);
+          onSecure(secured);
+        },
+        onFailed: (servername, error) => {
+          this.#handshakes.delete(handshake);
+          events.onHandshakeFailed(servername, error);
+        },
+      },
+    );
     this.#handshakes.add(handshake);
   }
 
@@ -136,28 +260,23 @@ export class Listener {
     return { ms, firstDeadlineMs: deadlines.after(ms) - (deadlines.nowMs - acceptedMs) };
   }
 
-  #open(socket: Socket, scheme: "http" | "https", headTime: HeadTime, isHttp2: boolean): void {
+  #open(socket: Socket, { ends, acceptedMs }: Arrival, secured: TLSSocket | null): void {
+    const scheme = secured === null ? "http" : "https";
+    const isHttp2 = secured?.alpnProtocol === "h2";
+    const headTime = this.#headTime(secured, acceptedMs);
     const { publicPort, region, http2 } = this.#options;
-    const ends = this.#ends(socket);
-    if (ends === null) return;
     const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region };
     const context = this.#context;
     this.#connections.add(
       isHttp2 ? new Http2Connection(socket, client, context, http2, headTime) : new Http1Connection(socket, client, context, headTime),
     );
+    // A preamble leaves it so.
+    if (socket.isPaused()) socket.resume();
   }
 
-  /** No name tells apps apart here, so there is one on this port; none for a moment, if it is just going. */
-  #openRaw(socket: Socket): void {
-    const { kind, router, publicPort } = this.#options;
-    const ends = this.#ends(socket);
-    if (ends === null) return;
-    const route = router.only("tcp", publicPort);
-    if (route === null) {
-      socket.resetAndDestroy();
-      return;
-    }
-    const connection = new RawConnection(socket, { kind, ends, serverName: null, isSecure: false, route }, this.#rawContext);
+  #openRaw(socket: Socket, { ends }: Arrival, { route, name, isSecure }: RawArrival): void {
+    const { kind } = this.#options;
+    const connection = new RawConnection(socket, { kind, ends, serverName: name, isSecure, route }, this.#rawContext);
     this.#connections.add(connection);
     connection.begin();
   }
@@ -184,3 +303,5 @@ function plainIp(address: string | undefined): string | null {
   if (address === undefined) return null;
   return address.startsWith("::ffff:") ? address.slice(7) : address;
 }
+
+function ignore(): void {}

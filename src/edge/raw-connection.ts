@@ -5,9 +5,11 @@
 //        └──► waiting ──┘                              every state ──► closed
 
 import type { Socket } from "node:net";
+import { postgresError } from "../http/postgres-start.ts";
+import { writeProxyHeader } from "../http/proxy-header.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import type { Ends } from "../core/ends.ts";
-import type { ErrorCode, ProxyError } from "../core/errors.ts";
+import { ERRORS, type ErrorCode, type ProxyError } from "../core/errors.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import type { Route } from "../routing/router.ts";
 import { KEEP_ALIVE_MS, type Link, type LinkEvents } from "../upstream/link.ts";
@@ -119,6 +121,11 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
   onLinked(): void {
     this.#state = "open";
     this.#touch();
+    const { proxyProtocol } = this.facts.route.port.rules;
+    if (proxyProtocol !== null) {
+      const header = writeProxyHeader(proxyProtocol, this.facts.ends);
+      this.#link!.write(header, 0, header.length);
+    }
     if (this.#clientEnded) return this.#link!.end();
     this.#socket.on("data", (chunk: Buffer) => this.#onClientData(chunk));
     this.#socket.resume();
@@ -173,7 +180,8 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
 
   #onClientEnd(): void {
     this.#clientEnded = true;
-    this.#link?.end();
+    // Before that, it is passed on when the machine is there.
+    if (this.#state === "open") this.#link?.end();
     this.#touch();
     this.#context.slab.flush();
   }
@@ -203,10 +211,21 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
     if (code !== null) this.code = code;
     this.#link?.abort();
     this.#link = null;
-    this.#writer.flush();
-    if (this.facts.isSecure) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    if (this.#state !== "open" && this.facts.kind === "pg_tls" && code !== null) this.#explain(code);
+    else {
+      this.#writer.flush();
+      if (this.facts.isSecure) this.#socket.destroy();
+      else this.#socket.resetAndDestroy();
+    }
     this.#leave();
+  }
+
+  /** Postgres has a way to say why; a client waits for an answer now, and shows it. */
+  #explain(code: ErrorCode): void {
+    const error = postgresError("57P03", `${ERRORS[code].summary} (${code})`);
+    this.#socket.resume();
+    this.#socket.write(error);
+    this.#socket.destroySoon();
   }
 
   #leave(): void {

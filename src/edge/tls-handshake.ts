@@ -11,6 +11,15 @@ export interface TlsServing {
   readonly SNICallback: NonNullable<TLSSocketOptions["SNICallback"]>;
 }
 
+export interface HandshakeOptions {
+  readonly tls: TlsServing;
+  /** Protocols to offer, best first; null: none is negotiated. */
+  readonly alpn: readonly string[] | null;
+  readonly deadlines: Deadlines;
+  /** By the clock of `deadlines`. */
+  readonly deadlineMs: number;
+}
+
 export interface HandshakeEvents {
   onSecure(socket: TLSSocket, seconds: number): void;
   /** The connection is closed already. `servername` is empty where none was sent. */
@@ -26,17 +35,17 @@ export class TlsHandshake implements Timed {
   readonly #startedMs = performance.now();
   #isOver = false;
 
-  constructor(raw: Socket, tls: TlsServing, deadlines: Deadlines, timeoutMs: number, events: HandshakeEvents) {
+  constructor(raw: Socket, { tls, alpn, deadlines, deadlineMs }: HandshakeOptions, events: HandshakeEvents) {
     this.#raw = raw;
     this.#deadlines = deadlines;
     this.#events = events;
-    this.deadlineMs = deadlines.after(timeoutMs);
+    this.deadlineMs = deadlineMs;
     deadlines.add(this);
     const socket = new TLSSocket(raw, {
       isServer: true,
       requestCert: false,
       rejectUnauthorized: false,
-      ALPNProtocols: ["h2", "http/1.1"],
+      ...(alpn === null ? {} : { ALPNProtocols: [...alpn] }),
       allowHalfOpen: true,
       ...tls,
     } as TLSSocketOptions);

@@ -14,9 +14,13 @@ export interface WorkerData {
   readonly load: SharedArrayBuffer;
   /** Sessions resume on every worker. */
   readonly ticketKeys: Uint8Array;
+  /** For clients that name no known host, where an app takes them. */
+  readonly selfSigned: { readonly certificatePem: string; readonly privateKeyPem: string };
   readonly log: { readonly level: string; readonly destination: string };
   /** Where access lines go; null for nowhere. */
   readonly accessLog: string | null;
+  /** Addresses and CIDR blocks whose connections begin with a PROXY header. */
+  readonly proxyProtocolFrom: readonly string[];
   readonly timeouts: WorkerTimeouts;
   readonly limits: WorkerLimits;
 }

@@ -18,10 +18,22 @@ export interface Route<Service extends Routable> {
   readonly port: ServicePort;
 }
 
+/** What the apps on one public TCP port ask of its connections, all together. */
+export interface PortPlan<Service extends Routable, App> {
+  /** The one app on the port; null when there is none, or more than one. */
+  readonly only: { readonly app: App; readonly route: Route<Service> } | null;
+  readonly hasHttp: boolean;
+  /** What becomes of a connection depends on the name in its ClientHello by more than the certificate. */
+  readonly readsHello: boolean;
+  /** Takes clients that name no known host. */
+  readonly selfSigned: Route<Service> | null;
+}
+
 /** Every app that this edge knows. */
 export class Router<Service extends Routable, App extends RoutableApp<Service>> {
   readonly #apps = new Map<string, App>();
   readonly #byHost = new Map<string, App>();
+  readonly #plans = new Map<number, PortPlan<Service, App>>();
 
   get apps(): Iterable<App> {
     return this.#apps.values();
@@ -34,12 +46,14 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
   set(app: App): void {
     this.#forgetHosts(app.name);
     this.#apps.set(app.name, app);
+    this.#plans.clear();
     for (const hostname of app.hostnames) this.#byHost.set(hostname, app);
   }
 
   delete(name: string): void {
     this.#forgetHosts(name);
     this.#apps.delete(name);
+    this.#plans.clear();
   }
 
   /** The app that declares the host name. */
@@ -67,16 +81,26 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
     return null;
   }
 
-  /** The route of the one app on a public port; null when there is none, or more than one. */
-  only(protocol: Service["protocol"], publicPort: number): Route<Service> | null {
-    let only: Route<Service> | null = null;
+  /** Made once for each port, until an app changes. */
+  plan(publicPort: number): PortPlan<Service, App> {
+    let plan = this.#plans.get(publicPort);
+    if (plan === undefined) this.#plans.set(publicPort, (plan = this.#makePlan(publicPort)));
+    return plan;
+  }
+
+  #makePlan(publicPort: number): PortPlan<Service, App> {
+    const found: { app: App; route: Route<Service> }[] = [];
     for (const app of this.#apps.values()) {
-      const route = this.portOf(app, protocol, publicPort);
-      if (route === null) continue;
-      if (only !== null) return null;
-      only = route;
+      const route = this.portOf(app, "tcp", publicPort);
+      if (route !== null) found.push({ app, route });
     }
-    return only;
+    const isHttp = ({ route }: { route: Route<Service> }): boolean => route.port.handlers.includes("http");
+    return {
+      only: found.length === 1 ? found[0]! : null,
+      hasHttp: found.some(isHttp),
+      readsHello: found.some((one) => !isHttp(one) || one.route.port.rules.tls !== null),
+      selfSigned: found.find(({ route }) => route.port.rules.tls?.defaultSelfSigned === true)?.route ?? null,
+    };
   }
 
   #forgetHosts(name: string): void {

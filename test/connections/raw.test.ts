@@ -102,6 +102,14 @@ describe("a raw connection", async () => {
     await eventually(() => inFlight(node) === 0, "the places to be given back");
   });
 
+  test("whose client says nothing and sends no more is answered, too", async () => {
+    const { client, machine } = await open();
+    client.end();
+    await machine.untilEnd();
+    machine.send("the time is now").end();
+    assert.equal(await client.untilEnd(), "the time is now");
+  });
+
   test("of a client that vanishes is reset at the machine, and so the other way round", async () => {
     const first = await open();
     first.client.reset();

@@ -44,3 +44,12 @@ export function rawApp(name: string, options: RawAppOptions): string {
 export function startEcho(): Promise<Backend> {
   return startRawBackend((socket: Socket) => socket.pipe(socket));
 }
+
+/** Answers with its name in front of what it got, when its client has sent all. */
+export function startNamed(name: string): Promise<Backend> {
+  return startRawBackend((socket: Socket) => {
+    const parts: Buffer[] = [];
+    socket.on("data", (part: Buffer) => parts.push(part));
+    socket.on("end", () => socket.end(Buffer.concat([Buffer.from(`${name}: `), ...parts])));
+  });
+}
