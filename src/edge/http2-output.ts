@@ -8,9 +8,9 @@ import { writeFrameHead } from "../http/http2/frame-writer.ts";
 /** Holds 64 KB of body with its frames: the size from which larger writes gain nothing. */
 export const SLAB_BYTES: number = 72 * 1024;
 /** Bytes that may wait for the socket before bodies have to. */
-const HIGHEST_WAITING_BYTES = 128 * 1024;
+const HIGHEST_WAITING_BYTES = 256 * 1024;
 /** Slabs kept for reuse; a burst may have more of them for a while. */
-const MOST_FREE = 64;
+const MOST_FREE = 128;
 /** Fewer bytes than this are copied rather than let them hold a slab while they wait for the socket. */
 const COPIED_BYTES = 16 * 1024;
 
@@ -63,6 +63,8 @@ export class Http2Output {
   slab: Buffer = EMPTY;
   length = 0;
   #isScheduled = false;
+  /** For each write that the socket has not told the end of, in order, the slab that it reads from; null for none. */
+  readonly #lent: (Buffer | null)[] = [];
   /** Where the last frame begins, if it is the DATA or the whole header block of a stream; -1 otherwise. */
   #lastAt = -1;
   #lastStream = 0;
@@ -167,24 +169,21 @@ export class Http2Output {
       this.#pool.give(slab);
       return;
     }
+    const isBusy = socket.writableLength > 0;
     const bytes = slab.subarray(0, length);
-    if (socket.writableLength > 0) {
-      if (length >= COPIED_BYTES) socket.write(bytes, this.#onWritten);
-      else {
-        socket.write(Buffer.from(bytes), this.#onWritten);
-        this.#pool.give(slab);
-      }
-      this.#owner.onBlocked();
-      return;
-    }
-    socket.write(bytes, this.#onWritten);
-    // Otherwise the socket reads them later, and they are its own now.
-    if (this.#encrypts || socket.writableLength === 0) this.#pool.give(slab);
+    const isCopied = isBusy && length < COPIED_BYTES;
+    const isLent = isBusy ? !isCopied : !this.#encrypts;
+    this.#lent.push(isLent ? slab : null);
+    socket.write(isCopied ? Buffer.from(bytes) : bytes, this.#onWritten);
+    if (!isLent) this.#pool.give(slab);
+    if (isBusy) this.#owner.onBlocked();
   }
 
   readonly #onWritten = (): void => {
     const socket = this.#socket;
     if (socket.destroyed) return;
+    const slab = this.#lent.shift()!;
+    if (slab !== null) this.#pool.give(slab);
     this.#owner.onWritten();
     if (this.length > 0 && socket.writableLength === 0) this.#write();
   };

@@ -43,7 +43,10 @@ export class Http2Sender {
   window: number = DEFAULT_WINDOW;
   /** Body bytes sent so far. */
   bodyBytes = 0;
-  #queue: SendingStream[] = [];
+  /** Streams whose body could go on but for the connection's window or the socket. */
+  readonly #queue: SendingStream[] = [];
+  /** Streams that hold nothing, and want to hear when the socket has room again. */
+  readonly #listening: SendingStream[] = [];
 
   constructor(output: Http2Output) {
     this.output = output;
@@ -78,13 +81,13 @@ export class Http2Sender {
   }
 
   /**
-   * Sends as much of `buffer[start, end)` as may leave now; returns the position behind that. Nothing while other streams wait, or it
-   * would overtake them.
+   * Sends as much of `buffer[start, end)` as the client's windows allow, whether the socket has room or not: who sent it should stop then. Returns
+   * the position behind that. Nothing while other streams wait, or it would overtake them.
    */
   data(stream: SendingStream, buffer: Buffer, start: number, end: number): number {
     if (this.#queue.length > 0) return start;
     const maxBytes = Math.min(this.peer.maxFrameBytes, MOST_FRAME_BYTES);
-    while (start < end && this.output.isFlowing) {
+    while (start < end) {
       const bytes = Math.min(end - start, maxBytes, this.window, stream.sendWindow);
       if (bytes <= 0) return start;
       this.#data(stream, buffer, start, start + bytes);
@@ -93,36 +96,42 @@ export class Http2Sender {
     return start;
   }
 
-  /** The stream holds something, or wants to hear when there is room. It is in line as long as its window lets it send. */
+  /** The stream holds something, and is in line as long as its window lets it send; or it wants to hear when there is room. */
   wait(stream: SendingStream): void {
     if (stream.isQueued || (stream.held.length > 0 && stream.sendWindow <= 0)) return;
     stream.isQueued = true;
-    this.#queue.push(stream);
+    if (stream.held.length > 0) this.#queue.push(stream);
+    else this.#listening.push(stream);
   }
 
   /** The stream is over. */
   forget(stream: SendingStream): void {
     if (!stream.isQueued) return;
     stream.isQueued = false;
-    this.#queue.splice(this.#queue.indexOf(stream), 1);
+    const line = this.#queue.includes(stream) ? this.#queue : this.#listening;
+    line.splice(line.indexOf(stream), 1);
   }
 
-  /** Those who wait send a frame each, in turn, until there is no more room. */
+  /** Those who wait send a frame each, in turn, until there is no more room; then those who listen hear of it. */
   pump(): void {
     const maxBytes = Math.min(this.peer.maxFrameBytes, MOST_FRAME_BYTES);
     while (this.#queue.length > 0 && this.output.isFlowing) {
       const stream = this.#queue[0]!;
       const { held } = stream;
       const bytes = Math.min(held.length, maxBytes, this.window, stream.sendWindow);
-      if (bytes <= 0 && held.length > 0 && stream.sendWindow > 0) return;
+      if (bytes <= 0 && stream.sendWindow > 0) break;
       this.#queue.shift();
       stream.isQueued = false;
-      if (bytes > 0) {
-        this.#data(stream, held.buffer, held.start, held.start + bytes);
-        held.drop(bytes);
-      }
+      if (bytes <= 0) continue;
+      this.#data(stream, held.buffer, held.start, held.start + bytes);
+      held.drop(bytes);
       if (held.length > 0) this.wait(stream);
-      if (bytes > 0 || held.length === 0) stream.onProgress();
+      stream.onProgress();
+    }
+    while (this.#listening.length > 0 && this.output.isFlowing) {
+      const stream = this.#listening.shift()!;
+      stream.isQueued = false;
+      stream.onProgress();
     }
   }
 

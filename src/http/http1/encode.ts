@@ -4,6 +4,7 @@
 import { FIELD, FIELD_COUNT } from "../field-names.ts";
 import type { BodyKind, Fields, RequestHead, ResponseHead } from "../message.ts";
 import { announcedTrailers } from "../trailers.ts";
+import { Http2Fields } from "../http2/request-head.ts";
 import { Http1Fields } from "./fields.ts";
 
 /** Fields of a request that are not copied: hop-by-hop, framing, and those that the edge writes itself. */
@@ -114,6 +115,7 @@ export const TRAILERS_END = "\r\n";
 
 function keptLines(fields: Fields, drops: Uint8Array, connectionNames: readonly string[] | null): string {
   if (fields instanceof Http1Fields) return fields.kept(drops, connectionNames, false);
+  if (fields instanceof Http2Fields) return fields.kept(drops);
   let text = "";
   for (let i = 0; i < fields.count; i++) {
     const id = fields.id(i);

@@ -5,6 +5,7 @@ import type { BodyKind, Fields, RequestHead, Underscores } from "../message.ts";
 import { mayBeTrailer } from "../trailers.ts";
 import { FieldEntry, PSEUDO, type FieldName } from "./field-entry.ts";
 import { FieldList } from "./field-list.ts";
+import { RepeatedFields } from "./repeated-fields.ts";
 
 /** The fields behind the pseudo-header fields of a list. */
 export class Http2Fields implements Fields {
@@ -15,15 +16,46 @@ export class Http2Fields implements Fields {
   /** Which known names occur, a bit for each id. */
   #low = 0;
   #high = 0;
+  /** Set when the fields are those of an earlier request. */
+  #repeated: RepeatedFields | null = null;
 
   /** Takes the list as it is now. */
   begin(base: number): void {
     this.#base = base;
     this.#low = 0;
     this.#high = 0;
+    this.#repeated = null;
     const { entries, count } = this.list;
     this.count = count - base;
     for (let i = base; i < count; i++) this.#note(entries[i]!.id);
+  }
+
+  /** Takes the list as it is now, which has these fields. */
+  repeat(base: number, repeated: RepeatedFields): void {
+    this.#base = base;
+    this.count = this.list.count - base;
+    this.#low = repeated.low;
+    this.#high = repeated.high;
+    this.#repeated = repeated;
+  }
+
+  /** For requests to come; null if these fields cannot be had again as the same entries. */
+  remember(): RepeatedFields | null {
+    const { entries, count } = this.list;
+    for (let i = this.#base; i < count; i++) if (!entries[i]!.isRepeated) return null;
+    this.#repeated = new RepeatedFields(entries.slice(this.#base, count), this.#low, this.#high);
+    return this.#repeated;
+  }
+
+  /** The lines of all fields but those that `drops` holds 1 for at their id. */
+  kept(drops: Uint8Array): string {
+    if (this.#repeated !== null) return this.#repeated.kept(drops);
+    let kept = "";
+    for (let i = 0; i < this.count; i++) {
+      const { id, line } = this.entry(i);
+      if (drops[id] !== 1) kept += line;
+    }
+    return kept;
   }
 
   id(index: number): number {
@@ -79,6 +111,7 @@ export class Http2Fields implements Fields {
   }
 
   append(name: FieldName, value: string): void {
+    this.#repeated = null;
     this.list.entries[this.#base + this.count++] = new FieldEntry(name, value, true, false, false, 0);
     this.list.count++;
     this.#note(name.id);

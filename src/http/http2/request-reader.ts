@@ -10,6 +10,7 @@ import type { Underscores } from "../message.ts";
 import type { ErrorCode } from "../../core/errors.ts";
 import { FieldName, PSEUDO, type FieldEntry } from "./field-entry.ts";
 import { isConnectionSpecific, type Http2RequestHead } from "./request-head.ts";
+import type { RepeatedFields } from "./repeated-fields.ts";
 
 /**
  * - ok: a request
@@ -33,6 +34,7 @@ export class RequestReader {
   readonly #limits: RequestReaderLimits;
   /** Indexed by `PSEUDO`; null where there is none. */
   readonly #pseudo: (FieldEntry | null)[] = Array.from({ length: PSEUDO.unknown + 1 }, () => null);
+  #last: RepeatedFields | null = null;
   #lastAuthority: FieldEntry | null = null;
   #lastHost = "";
   #lastAuthorityText = "";
@@ -49,25 +51,39 @@ export class RequestReader {
     reset(head);
     const base = this.#readPseudo(list.entries, list.count);
     if (base === -1 || list.isMalformed) return "malformed";
-    head.fields.begin(base);
+    const isRepeated = this.#last !== null && this.#last.are(list.entries, base, list.count);
+    if (isRepeated) head.fields.repeat(base, this.#last!);
+    else head.fields.begin(base);
     const pseudo = this.#pseudo;
     head.method = pseudo[PSEUDO.method]?.value ?? "";
     if (list.isTooLarge) return "head_too_large";
     if (!isToken(head.method)) return "malformed";
     if (!this.#readAuthority(head)) return "malformed";
-    const { underscores } = this.#limits;
-    if (underscores !== "pass" && head.fields.removeUnderscored() && underscores === "refuse") return "bad_header";
-    if (!areFieldsAllowed(head) || !readLength(head, endStream)) return "malformed";
-    const verdict = head.method === "CONNECT" ? this.#readConnect(head) : this.#readTarget(head);
+    const verdict = isRepeated ? "ok" : this.#readFields(head);
     if (verdict !== "ok") return verdict;
-    head.fields.joinCookies();
-    return this.#readExpectation(head);
+    if (!readLength(head, endStream)) return "malformed";
+    if (head.method === "CONNECT") return this.#readConnect(head);
+    return this.#readTarget(head);
+  }
+
+  /** What depends on nothing but the fields themselves. */
+  #readFields(head: Http2RequestHead): RequestVerdict {
+    const { fields } = head;
+    const { underscores } = this.#limits;
+    const count = fields.count;
+    if (underscores !== "pass" && fields.removeUnderscored() && underscores === "refuse") return "bad_header";
+    if (!areFieldsAllowed(head)) return "malformed";
+    fields.joinCookies();
+    const verdict = this.#readExpectation(head);
+    // What had to be changed has to be changed again the next time.
+    if (verdict === "ok" && fields.count === count && !head.expectsContinue) this.#last = fields.remember() ?? this.#last;
+    return verdict;
   }
 
   /** The pseudo-header fields stand in front, each at most once. Returns how many there are, -1 when that is not so. */
   #readPseudo(entries: readonly FieldEntry[], count: number): number {
     const pseudo = this.#pseudo;
-    pseudo.fill(null);
+    for (let i = 0; i < pseudo.length; i++) pseudo[i] = null;
     let base = 0;
     while (base < count && entries[base]!.pseudo !== PSEUDO.none) {
       const entry = entries[base]!;
