@@ -16,6 +16,7 @@ import { runOwnLoad } from "./load/own-program.ts";
 import { median, openFiles, residentMb } from "./measure.ts";
 import { CONTESTANTS } from "./rivals.ts";
 import { startBackend } from "./start-backend.ts";
+import { wholeNumber } from "./whole-number.ts";
 
 interface Outcome {
   readonly quietMs: number;
@@ -46,8 +47,8 @@ const { values } = parseArgs({
 });
 const contestant = find(CONTESTANTS, values.contestant, "contestant");
 const attacks = values.attacks === "" ? ATTACKS : values.attacks.split(",").map((name) => find(ATTACKS, name, "attack"));
-const rounds = Number(values.rounds);
-const seconds = Number(values.seconds);
+const rounds = wholeNumber("rounds", values.rounds);
+const seconds = wholeNumber("seconds", values.seconds);
 
 console.log(
   `${contestant.name}, ${rounds} × ${seconds} s; the other client: ${VICTIM.rate} requests/s over ${VICTIM.connections} TLS connections\n`,
@@ -96,7 +97,7 @@ function judge(attack: Attack, outcomes: readonly Outcome[]): string {
   const quietMs = of((outcome) => outcome.quietMs);
   const attackedMs = of((outcome) => outcome.attackedMs);
   const grownMb = Math.max(...outcomes.map((outcome) => outcome.grownMb));
-  const held = of((outcome) => outcome.held);
+  const held = Math.round(of((outcome) => outcome.held));
   const times = attackedMs / quietMs;
   const faults = [
     ...(times <= MOST_TIMES ? [] : [`p99 above ${MOST_TIMES} times`]),
@@ -118,7 +119,14 @@ async function victimP99({ httpsPort }: RunningContestant, forSeconds: number): 
 function watchMemory(pid: number): { grownMb(): number; stop(): void } {
   const before = residentMb(pid);
   let most = before;
-  const timer = setInterval(() => (most = Math.max(most, residentMb(pid))), LOOK_EVERY_MS);
+  const timer = setInterval(() => {
+    try {
+      most = Math.max(most, residentMb(pid));
+    } catch {
+      // The proxy is gone, which the other client tells.
+      clearInterval(timer);
+    }
+  }, LOOK_EVERY_MS);
   return { grownMb: () => most - before, stop: () => clearInterval(timer) };
 }
 

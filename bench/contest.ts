@@ -4,7 +4,7 @@
 import { inability } from "./abilities.ts";
 import type { BenchCertificate } from "./certificate.ts";
 import type { Contestant } from "./contestant.ts";
-import { cpuUs, median, residentMb } from "./measure.ts";
+import { StuckLoadError, cpuUs, median, residentMb } from "./measure.ts";
 import { BARE_BACKEND, type Figures, type NamedContestant, type Row, type Scenario } from "./scenario.ts";
 import { startBackend } from "./start-backend.ts";
 
@@ -60,10 +60,13 @@ export async function contest(
   return entries.map(({ name, out, rounds: figures }) => out ?? { name, outcome: "measured", figures: mediansOf(figures) });
 }
 
-/** One that fails is out of this scenario, and the others go on. */
+/** One that fails is out of this scenario, and the others go on. Only what is the load generator's own fault is tried once more. */
 async function attempt(entry: Entry, run: () => Promise<void>): Promise<void> {
   try {
-    await run();
+    await run().catch((error: unknown) => {
+      if (!(error instanceof StuckLoadError)) throw error;
+      return run();
+    });
   } catch (error) {
     entry.out = { name: entry.name, outcome: "failed", reason: (error as Error).message };
     const { running } = entry;
@@ -73,8 +76,7 @@ async function attempt(entry: Entry, run: () => Promise<void>): Promise<void> {
 }
 
 async function begin(entry: Entry, scenario: Scenario): Promise<void> {
-  const running = await entry.start();
-  entry.running = running;
+  const running = (entry.running ??= await entry.start());
   const reason = await inability(running, scenario.needs);
   if (reason !== null) entry.out = { name: entry.name, outcome: "unable", reason };
   else if (scenario.isSingle !== true) await scenario.measure(running, entry.warmUpSeconds);

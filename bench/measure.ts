@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
@@ -15,7 +15,12 @@ export const LOAD_CORE = availableParallelism() > 1 ? 1 : 0;
 /** Clock ticks of /proc are hundredths of a second on every Linux that Node runs on. */
 const US_PER_TICK = 10_000;
 const START_TIMEOUT_MS = 10_000;
+/** A program may have thousands of connections to open before it is ready. */
+const READY_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 3000;
+
+process.setMaxListeners(100);
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 
 export interface Program extends AsyncDisposable {
   readonly pid: number;
@@ -51,18 +56,30 @@ export async function startServer(core: number, command: readonly string[], port
   return programOf(child, "", false);
 }
 
-/** Runs a program of the load's side to its end; resolves to what it wrote to stdout, and throws where it failed. */
-export async function runLoad(command: readonly string[]): Promise<string> {
+/** A load generator that did not come to its end. It says nothing about the proxy. */
+export class StuckLoadError extends Error {}
+
+/** Runs a program of the load's side to its end; resolves to what it wrote to stdout, and throws where it failed or takes longer than that. */
+export async function runLoad(command: readonly string[], timeoutSeconds = 60): Promise<string> {
   const child = spawnOn(LOAD_CORE, command, { stdio: ["ignore", "pipe", "pipe"] });
+  const program = basename(command[0]!);
+  let isStuck = false;
+  const timer = setTimeout(() => {
+    isStuck = true;
+    child.kill("SIGKILL");
+  }, timeoutSeconds * 1000);
   const [out, error] = await Promise.all([textOf(child.stdout!), textOf(child.stderr!), once(child, "close")]);
+  clearTimeout(timer);
+  if (isStuck) throw new StuckLoadError(`${program} did not end within ${timeoutSeconds} s`);
   if (child.exitCode === 0) return out;
   const how = child.signalCode ?? `exit code ${child.exitCode}`;
   const told = /^\w*Error: .*/m.exec(error)?.[0] ?? (error.trim() || out.trim()).split("\n").at(-1);
-  throw new Error(`${basename(command[0]!)}: ${how}: ${told}`);
+  throw new Error(`${program}: ${how}: ${told}`);
 }
 
-/** A process and all below it. */
+/** A process and all below it. Throws where it has ended. */
 export function processesOf(pid: number): number[] {
+  if (!existsSync(`/proc/${pid}/task`)) throw new Error(`process ${pid} has ended`);
   const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) => read(`/proc/${pid}/task/${thread}/children`).split(" "));
   return [pid, ...children.filter((child) => child !== "").flatMap((child) => processesOf(Number(child)))];
 }
@@ -101,7 +118,12 @@ export async function accepts(port: number): Promise<boolean> {
 }
 
 function spawnOn(core: number, command: readonly string[], options: SpawnOptions): ChildProcess {
-  return spawn("taskset", ["-c", String(core), ...command], options);
+  const child = spawn("taskset", ["-c", String(core), ...command], options);
+  // A benchmark that is broken off leaves nobody behind who takes time from the next one.
+  const end = (): boolean => child.kill("SIGTERM");
+  process.once("exit", end);
+  child.once("exit", () => process.off("exit", end));
+  return child;
 }
 
 function programOf(child: ChildProcess, ready: string, lastWords: boolean): Program {
@@ -150,7 +172,8 @@ async function textOf(stream: NodeJS.ReadableStream): Promise<string> {
 async function firstLine(child: ChildProcess, ready: RegExp): Promise<string> {
   let output = "";
   child.stdout!.setEncoding("utf8");
-  return await new Promise((resolve, reject) => {
+  const timer = setTimeout(() => child.kill("SIGKILL"), READY_TIMEOUT_MS);
+  const found = new Promise<string>((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`a program ended with ${code} before it was ready:\n${output}`)));
     child.stdout!.on("data", (text: string) => {
       output += text;
@@ -158,4 +181,5 @@ async function firstLine(child: ChildProcess, ready: RegExp): Promise<string> {
       if (line !== undefined) resolve(line);
     });
   });
+  return await found.finally(() => clearTimeout(timer));
 }

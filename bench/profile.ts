@@ -14,6 +14,7 @@ import { findProgram } from "./contestant.ts";
 import { cpuUs, processesOf, runLoad } from "./measure.ts";
 import { CONTESTANTS, pickScenarios } from "./rivals.ts";
 import { startBackend } from "./start-backend.ts";
+import { wholeNumber } from "./whole-number.ts";
 
 /** A function, with the library or file that it is in. */
 interface Sample {
@@ -55,7 +56,8 @@ const { values } = parseArgs({
     top: { type: "string", default: "25" },
   },
 });
-const seconds = Number(values.seconds);
+const seconds = wholeNumber("seconds", values.seconds);
+const top = wholeNumber("top", values.top);
 const [scenario] = pickScenarios([values.scenario]);
 const contestant = CONTESTANTS.find(({ name }) => name === values.contestant);
 if (contestant === undefined) throw new Error(`no contestant is called "${values.contestant}"`);
@@ -98,11 +100,11 @@ for (const pid of pids) rmSync(`/tmp/perf-${pid}.map`, { force: true });
 
 console.log(`${contestant.name}, ${scenario!.title}: ${usEach.toFixed(1)} µs of CPU per ${scenario!.unit}, ${samples.length} samples\n`);
 table("kind", samples.map(kindOf), Infinity);
-table("own file", samples.flatMap(ownFileOf), Number(values.top));
+table("own file", samples.flatMap(ownFileOf), top);
 table(
   "function",
   samples.map((sample) => `${kindOf(sample)}: ${shortName(sample)}`),
-  Number(values.top),
+  top,
 );
 
 function samplesOf(path: string): Sample[] {

@@ -12,6 +12,7 @@ import { rivalsReport } from "./rivals-report.ts";
 import { allScenarios } from "./scenarios.ts";
 import { warm } from "./scenarios/warm.ts";
 import { wake } from "./scenarios/wake.ts";
+import { wholeNumber } from "./whole-number.ts";
 
 const { values } = parseArgs({
   options: {
@@ -56,9 +57,7 @@ function allResults(): string {
 
 function count(name: "rounds" | "seconds", fallback: number): number {
   const given = values[name];
-  const value = given === undefined ? fallback : Number(given);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name}: expected a whole number from 1, got "${given}"`);
-  return value;
+  return given === undefined ? fallback : wholeNumber(name, given);
 }
 
 function here(name: string): string {
