@@ -7,10 +7,11 @@ import { setImmediate as turn } from "node:timers/promises";
 import { ERRORS, type ErrorCode } from "../../src/core/errors.ts";
 import { get, HOST, rootOf, startEdge } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
+import { FrameClient } from "../support/frame-client.ts";
 import type { Message } from "../support/message.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { response } from "../support/scripted-backend.ts";
-import { Http1AskingClient, type AskingClient, type Seen } from "./hostile-origins/asking-client.ts";
+import { Http1AskingClient, Http2AskingClient, type AskingClient, type Seen } from "./hostile-origins/asking-client.ts";
 import { CHUNKED_BODIES, SHORT_BODIES } from "./hostile-origins/bodies.ts";
 import { HEADER_FIELDS, LENGTHS } from "./hostile-origins/header-fields.ts";
 import { OK, STOLEN_MARK, type HostileCase } from "./hostile-origins/hostile-case.ts";
@@ -36,6 +37,7 @@ const ca = rootOf(edge.test);
 
 const CLIENTS: Readonly<Record<string, () => Promise<AskingClient>>> = {
   "HTTP/1.1": async () => new Http1AskingClient(await edge.connect()),
+  "HTTP/2": async () => new Http2AskingClient(await FrameClient.open(edge.test.httpsPort, { ca, servername: HOST })),
 };
 /** These get all of it at once only. */
 const MORE_CLIENTS: typeof CLIENTS = {

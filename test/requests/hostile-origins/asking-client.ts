@@ -1,6 +1,9 @@
 // A client as the hostile-origin tests need it: asks one thing after another, and says what it saw of each answer without judging it.
 
-import { head } from "../../support/edge.ts";
+import assert from "node:assert/strict";
+import { head, HOST } from "../../support/edge.ts";
+import type { FrameClient } from "../../support/frame-client.ts";
+import { block, data, FLAG, headers } from "../../support/frames.ts";
 import type { RawClient } from "../../support/raw-client.ts";
 
 export interface Seen {
@@ -56,6 +59,46 @@ export class Http1AskingClient implements AskingClient {
       this.#isOpen &&= answer.header("connection") === null;
       return { kind: "whole", status, body: answer.body, code: answer.header("kittiwake-error"), interims };
     }
+  }
+
+  [Symbol.dispose](): void {
+    this.#client[Symbol.dispose]();
+  }
+}
+
+/** One connection carries everything, and outlives every failure of a machine. */
+export class Http2AskingClient implements AskingClient {
+  readonly isOpen = true;
+  readonly #client: FrameClient;
+  #stream = -1;
+
+  constructor(client: FrameClient) {
+    this.#client = client;
+  }
+
+  get received(): string {
+    return Array.from({ length: (this.#stream + 1) / 2 }, (_, nth) => {
+      const { interims, fields, body, trailers } = this.#client.on(1 + nth * 2);
+      return `${JSON.stringify([interims, fields, trailers])} ${body.toString("latin1")}`;
+    }).join("\n");
+  }
+
+  async ask(method: string, target: string): Promise<Seen> {
+    const stream = (this.#stream += 2);
+    const fields = block([
+      [":method", method],
+      [":scheme", "https"],
+      [":authority", HOST],
+      [":path", target],
+    ]);
+    if (method === "POST") this.#client.send(headers(stream, fields, FLAG.endHeaders), data(stream, BODY));
+    else this.#client.send(headers(stream, fields));
+    const answer = await this.#client.untilOver(stream);
+    assert.deepEqual(this.#client.violations, []);
+    const interims = answer.interims.length;
+    if (!answer.hasEnded) return { kind: "cut", status: 0, body: "", code: null, interims };
+    const code = answer.fields!.find(([name]) => name === "kittiwake-error")?.[1] ?? null;
+    return { kind: "whole", status: this.#client.status(stream), body: answer.body.toString("latin1"), code, interims };
   }
 
   [Symbol.dispose](): void {
