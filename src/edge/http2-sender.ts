@@ -77,6 +77,7 @@ export class Http2Sender {
       const block = isHere ? Buffer.from(output.slab.subarray(encoder.start, end)) : encoder.buffer.subarray(encoder.start, end);
       this.#fragments(streamId, flags, block);
     }
+    encoder.release();
     return bytes;
   }
 

@@ -89,6 +89,8 @@ export class HpackDecoder {
       } else if (first >= SIZE_UPDATE) throw compressionError("a table size update behind a field");
       else this.#append(into, this.#literal(buffer, end, 0x0f, false, first >= NEVER_INDEXED));
     }
+    // Or an idle connection would keep what it read last alive.
+    this.#bytes = SCRATCH;
   }
 
   #append(into: FieldList, entry: FieldEntry): void {

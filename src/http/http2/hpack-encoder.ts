@@ -32,6 +32,7 @@ const CALL_BYTES = 48;
 /** A field may take up this part of the table; a larger one would push too much else out of it. */
 const TABLE_SHARE = 2;
 
+const NONE = Buffer.alloc(0);
 const DIGIT_ZERO = 0x30;
 const STATUS_NAME_INDEX = 8;
 /** Index in the static table of `:status` with this value; 0 when it is not there. */
@@ -40,7 +41,7 @@ const STATUS_INDEX = new Uint8Array(1000);
 
 export class HpackEncoder {
   /** Where the block is after `end`: the buffer given to `begin`, or a larger one if the block did not fit into that. */
-  buffer: Buffer = Buffer.alloc(0);
+  buffer: Buffer = NONE;
   start = 0;
   #position = 0;
 
@@ -55,7 +56,7 @@ export class HpackEncoder {
   readonly #ready: FieldEntry[] = [];
   #readyCount = -1;
   #readyGeneration = -1;
-  #readyBytes: Buffer = Buffer.alloc(0);
+  #readyBytes: Buffer = NONE;
   #readyLength = 0;
 
   constructor({ tableBytes = INITIAL_TABLE_BYTES, huffman = false }: HpackEncoderOptions = {}) {
@@ -88,6 +89,11 @@ export class HpackEncoder {
   /** Ends the block, which is `this.buffer[this.start, position)` with the position that this returns. */
   end(): number {
     return this.#position;
+  }
+
+  /** The block was taken: an idle connection would keep alive what it wrote into last. */
+  release(): void {
+    this.buffer = NONE;
   }
 
   /** `:status`, 100 to 999. */

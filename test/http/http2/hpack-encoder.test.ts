@@ -268,6 +268,17 @@ describe("a block", () => {
     }
   });
 
+  test("that was taken leaves nothing of the caller's memory behind", () => {
+    const encoder = new HpackEncoder();
+    const buffer = Buffer.alloc(64);
+    encoder.begin(buffer, 0);
+    encoder.status(200);
+    encoder.end();
+    encoder.release();
+    assert.notEqual(encoder.buffer, buffer);
+    assert.equal(encode(encoder, () => encoder.status(404)).toString("hex"), "8d", "and it can begin another one");
+  });
+
   test("of ready bytes also fits into memory that is too small", () => {
     const encoder = new HpackEncoder();
     const entries = [constant("server", "a"), decode(newDecoder(), "04 02 2f61").entries[0]!];
