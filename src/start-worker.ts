@@ -36,7 +36,6 @@ import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/wor
 
 const READ_BUFFER_BYTES = 64 * 1024;
 /** Another machine is asked for at most this often while the running ones are busy. */
-const MAX_STREAMS = 128;
 const BUSY_HINT_MS = 1000;
 /** The clock of the time-outs; the shortest of them may be half a second. */
 const TICK_MS = 100;
@@ -112,7 +111,7 @@ class Worker {
       },
     });
     const cache = new FieldCache();
-    this.#http2 = { outputs: new OutputPool(), cache, responses: new ResponseEncoder(cache), heads: [], maxStreams: MAX_STREAMS };
+    this.#http2 = { outputs: new OutputPool(), cache, responses: new ResponseEncoder(cache), heads: [], maxStreams: limits.streams };
     this.#sni = createSniCallback({
       isDeclared: (hostname) => this.#router.match(hostname) !== null,
       fetch: (hostname) => this.#fetchCertificate(hostname),

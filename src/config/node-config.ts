@@ -90,6 +90,7 @@ export interface Limits {
   readonly trailers: number;
   readonly chunkExtensionBytes: number;
   readonly underscores: "pass" | "drop" | "refuse";
+  readonly streams: number;
   readonly waitingPerApp: number;
   readonly attempts: number;
   readonly compressors: number;
@@ -143,6 +144,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       trailers: limits.trailers,
       chunkExtensionBytes: limits.chunk_extension_bytes,
       underscores: limits.underscores,
+      streams: limits.streams,
       waitingPerApp: limits.waiting_per_app,
       attempts: limits.attempts,
       compressors: limits.compressors,

@@ -153,6 +153,7 @@ const limits = z
       .enum(["pass", "drop", "refuse"])
       .default("drop")
       .describe("What becomes of a request's header fields with `_` in their names, which many apps cannot tell from `-`."),
+    streams: z.int().min(1).max(1_000).default(128).describe("Most requests at once on one HTTP/2 connection."),
     waiting_per_app: z.int().min(0).max(1_000_000).default(10_000).describe("Most requests of an app that wait for a machine at once."),
     attempts: z.int().min(1).max(1_000).default(40).describe("Most attempts to reach a machine for one request."),
     compressors: z

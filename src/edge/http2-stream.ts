@@ -61,6 +61,8 @@ export class Http2Stream implements ClientChannel, SendingStream {
   #isTunnel = false;
   /** Nobody wants the request's body yet, or just now. */
   #isPaused = true;
+  /** Until a 100 has been passed on, or it sends its body unasked: the machine is waited for, and not the client. */
+  #awaitsContinue: boolean;
   #input: HeldBytes | null = null;
   #inputTrailers: Fields | null = null;
   /** The end of the body was told of. */
@@ -80,6 +82,7 @@ export class Http2Stream implements ClientChannel, SendingStream {
     this.remoteEnded = endStream;
     this.#endTold = endStream && head.webSocketAccept === "";
     this.sendWindow = sendWindow;
+    this.#awaitsContinue = head.expectsContinue && !endStream;
     const isOpenEnded = head.webSocketAccept !== "" || head.fields.find(FIELD.contentLength) === -1;
     this.#bodyLeft = isOpenEnded ? Infinity : head.contentLength;
   }
@@ -102,6 +105,9 @@ export class Http2Stream implements ClientChannel, SendingStream {
     const { sender, responses } = this.#host;
     responses.opening(sender.beginBlock(), head.status, head, null);
     this.bytesSent += sender.endBlock(this.id, false);
+    if (head.status !== 100 || !this.#awaitsContinue) return;
+    this.#awaitsContinue = false;
+    this.#afterInput();
   }
 
   sendHead(head: ResponseHead, own: OwnFacts | null): void {
@@ -212,10 +218,11 @@ export class Http2Stream implements ClientChannel, SendingStream {
   onData(buffer: Buffer, start: number, end: number): boolean {
     this.#bodyLeft -= end - start;
     if (this.#bodyLeft < 0) return false;
+    this.#awaitsContinue = false;
     if (this.#isPaused) (this.#input ??= new HeldBytes()).append(buffer, start, end);
     else {
       this.#deliver(buffer, start, end);
-      if (this.#readDeadlineMs !== Infinity) this.#readDeadlineMs = this.#host.clientDeadline();
+      this.#afterInput();
     }
     return true;
   }
@@ -307,7 +314,7 @@ export class Http2Stream implements ClientChannel, SendingStream {
   #afterInput(): void {
     if (this.#isPaused || this.isClosed) return;
     if (!this.remoteEnded) {
-      if (this.#isTunnel) return;
+      if (this.#isTunnel || this.#awaitsContinue) return;
       this.#readDeadlineMs = this.#host.clientDeadline();
       this.#host.wakeBy(this.#readDeadlineMs);
     } else if (!this.#endTold) {

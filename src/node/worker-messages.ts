@@ -44,6 +44,7 @@ export interface WorkerLimits {
   readonly trailers: number;
   readonly chunkExtensionBytes: number;
   readonly underscores: "pass" | "drop" | "refuse";
+  readonly streams: number;
   readonly waitingPerApp: number;
   readonly attempts: number;
   readonly compressors: number;

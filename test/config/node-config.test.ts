@@ -41,6 +41,7 @@ test("a node with nothing but a region gets every default, with absolute paths",
       underscores: "drop",
       waitingPerApp: 10_000,
       attempts: 40,
+      streams: 128,
       compressors: 128,
     },
   } satisfies Omit<NodeConfig, "file" | "dataDir">);

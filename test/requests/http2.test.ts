@@ -133,6 +133,21 @@ test("interim responses are passed on", async () => {
   assert.equal(body, "done");
 });
 
+test("a client that expects 100 gets the machine's, and then sends its body", async () => {
+  await edge.backend.answers(() => null);
+  using client = await Http2Client.connect(edge.test);
+  const stream = client.open({ ":method": "POST", ":path": "/", "content-length": 4, expect: "100-continue" }, false);
+  const continued = once(stream, "continue");
+  const machine = await edge.backend.connection();
+  await machine.until((received) => received.includes("expect: 100-continue") && received.endsWith("\r\n\r\n"));
+  machine.send("HTTP/1.1 100 Continue\r\n\r\n");
+  await continued;
+  stream.end("body");
+  await machine.until((received) => received.endsWith("body"));
+  machine.send(response("thanks"));
+  assert.equal((await responseOf(stream)).body, "thanks");
+});
+
 test("a refusal of the edge's own is a whole response, and the connection goes on", async () => {
   await edge.backend.answers(() => response("fine"));
   using client = await Http2Client.connect(edge.test);
