@@ -4,19 +4,12 @@
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { RequestDecoder, type Http1RequestHead, type RequestLimits } from "../../../src/http/http1/request-decoder.ts";
 import { eventually } from "../../support/eventually.ts";
-
-/** A whole request as it came to the machine. */
-export interface ProxiedRequest {
-  readonly method: string;
-  readonly target: string;
-  data: string;
-}
+import { StrictMachine, type ArrivedRequest } from "../../support/strict-machine.ts";
 
 /** What came back. */
 export interface ProxiedBytes {
@@ -27,26 +20,8 @@ export interface ProxiedBytes {
 
 export type ProxyName = "haproxy" | "nginx";
 
-/** Room for what proxies add to a request that is at our own limits. */
-const LIMITS: RequestLimits = {
-  headBytes: 65_536,
-  targetBytes: 32_768,
-  headers: 200,
-  underscores: "pass",
-  trailerBytes: 65_536,
-  trailers: 200,
-  chunkExtensionBytes: 65_536,
-};
-const WELL = Buffer.from("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
 /** A proxy that waits longer for more than there is has had its say. */
 const PATIENCE_MS = 2000;
-
-/** What the machine gets, and what it says. */
-interface Script {
-  readonly requests: ProxiedRequest[];
-  /** Sent once, behind which the machine ends its connection; null: every request is answered well. */
-  answer: Buffer | null;
-}
 
 /** Why a proxy cannot be asked here; false when it can. */
 export function whyNot(name: ProxyName): string | false {
@@ -56,50 +31,38 @@ export function whyNot(name: ProxyName): string | false {
 export class ProxyOracle implements AsyncDisposable {
   readonly #directory: string;
   readonly #process: ChildProcess;
-  readonly #machine: Server;
-  readonly #connections: Set<Socket>;
-  readonly #script: Script;
+  readonly #machine: StrictMachine;
 
-  private constructor(directory: string, process: ChildProcess, machine: Server, connections: Set<Socket>, script: Script) {
+  private constructor(directory: string, process: ChildProcess, machine: StrictMachine) {
     this.#directory = directory;
     this.#process = process;
     this.#machine = machine;
-    this.#connections = connections;
-    this.#script = script;
   }
 
   static async start(name: ProxyName): Promise<ProxyOracle> {
     const directory = mkdtempSync(join(tmpdir(), `kittiwake-${name}-`));
-    const script: Script = { requests: [], answer: null };
-    const connections = new Set<Socket>();
-    const machine = createServer((socket) => {
-      connections.add(socket);
-      socket.on("close", () => connections.delete(socket));
-      socket.on("error", () => socket.destroy());
-      serve(socket, script);
-    });
-    machine.listen(0, "127.0.0.1");
-    await once(machine, "listening");
+    const machine = await StrictMachine.start();
     const config = join(directory, "proxy.conf");
-    writeFileSync(config, CONFIGS[name](directory, (machine.address() as AddressInfo).port));
+    writeFileSync(config, CONFIGS[name](directory, machine.port));
     const args = name === "haproxy" ? ["-db", "-f", config] : ["-p", directory, "-e", join(directory, "log"), "-c", config];
     const process = spawn(name, args, { stdio: "ignore" });
-    const oracle = new ProxyOracle(directory, process, machine, connections, script);
+    const oracle = new ProxyOracle(directory, process, machine);
     await eventually(() => oracle.#answers(), `${name} to listen`);
     return oracle;
   }
 
   /** What the machine gets when a client sends these bytes and then ends its side. */
-  async read(bytes: Buffer): Promise<ProxiedRequest[]> {
-    this.#script.answer = null;
-    this.#script.requests.length = 0;
+  async read(bytes: Buffer): Promise<ArrivedRequest[]> {
+    const { requests } = this.#machine;
+    this.#machine.answer = null;
+    requests.length = 0;
     await this.#exchange(bytes);
-    return [...this.#script.requests];
+    return [...requests];
   }
 
   /** What a client gets for a request of this method when the machine answers these bytes and then ends its connection. */
   async readResponse(bytes: Buffer, method: string): Promise<ProxiedBytes> {
-    this.#script.answer = bytes;
+    this.#machine.answer = bytes;
     return await this.#exchange(Buffer.from(`${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`));
   }
 
@@ -119,7 +82,7 @@ export class ProxyOracle implements AsyncDisposable {
     await closed;
     clearTimeout(timer);
     // A connection that the proxy keeps has carried its last request; others may still have something to say.
-    for (const connection of this.#connections) connection.destroy();
+    this.#machine.endConnections();
     return { bytes: Buffer.concat(pieces), hasEnded };
   }
 
@@ -127,38 +90,13 @@ export class ProxyOracle implements AsyncDisposable {
     const exited = once(this.#process, "exit");
     this.#process.kill("SIGKILL");
     await exited;
-    for (const connection of this.#connections) connection.destroy();
-    this.#machine.close();
+    await this.#machine[Symbol.asyncDispose]();
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
   async #answers(): Promise<boolean> {
     return (await this.read(Buffer.from("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))).length === 1;
   }
-}
-
-/** Reads requests as they come, whatever they say about the connection, and answers each. What cannot be read ends it. */
-function serve(socket: Socket, script: Script): void {
-  let request: ProxiedRequest = { method: "", target: "", data: "" };
-  const decoder = new RequestDecoder(LIMITS, {
-    onHead: ({ method, target }: Http1RequestHead) => void (request = { method, target, data: "" }),
-    onData: (buffer, start, end) => void (request.data += buffer.toString("latin1", start, end)),
-    onTrailers: () => undefined,
-    onEnd() {
-      script.requests.push(request);
-      if (script.answer === null) socket.write(WELL);
-      else socket.end(script.answer);
-      decoder.next();
-    },
-  });
-  socket.on("data", (chunk: Buffer) => {
-    try {
-      decoder.decode(chunk, 0, chunk.length);
-    } catch {
-      script.requests.push({ method: "?", target: "what our own reader refuses", data: chunk.toString("latin1") });
-      socket.destroy();
-    }
-  });
 }
 
 const CONFIGS: Readonly<Record<ProxyName, (directory: string, port: number) => string>> = {

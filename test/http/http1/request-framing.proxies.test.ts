@@ -8,7 +8,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { fuzzParameters } from "../seed.ts";
 import { requestBytes } from "./message-grammar.ts";
-import { ProxyOracle, whyNot, type ProxiedRequest, type ProxyName } from "./proxy-oracle.ts";
+import type { ArrivedRequest } from "../../support/strict-machine.ts";
+import { ProxyOracle, whyNot, type ProxyName } from "./proxy-oracle.ts";
 import { latin1, readRequests, type Requests } from "./readers.ts";
 
 /** If bytes before it were taken for more or less than they are, it would not come as itself. */
@@ -34,7 +35,7 @@ for (const name of ["haproxy", "nginx"] as const) {
 }
 
 /** @returns how many requests both sent on */
-function assertAlike(name: ProxyName, ours: Requests, theirs: readonly ProxiedRequest[]): number {
+function assertAlike(name: ProxyName, ours: Requests, theirs: readonly ArrivedRequest[]): number {
   for (const [index, request] of ours.requests.entries()) {
     const other = theirs[index];
     if (other === undefined) return index;
@@ -47,6 +48,6 @@ function assertAlike(name: ProxyName, ours: Requests, theirs: readonly ProxiedRe
 }
 
 /** For a URL without a path, OPTIONS means the server as a whole (RFC 9112 section 3.2.4), which nginx takes for its root. */
-function meaningOf({ method, target, data }: ProxiedRequest): ProxiedRequest {
+function meaningOf({ method, target, data }: Pick<ArrivedRequest, "method" | "target" | "data">): object {
   return { method, target: method === "OPTIONS" && target === "*" ? "/" : target, data };
 }
