@@ -167,6 +167,12 @@ const HEADERS: readonly ConformanceCase[] = [
 ];
 
 const PRIORITY: readonly ConformanceCase[] = [
+  sends(
+    "HEADERS of a stream that depends on itself does no harm",
+    "5.3.2",
+    [headers(1, bytes(uint32(1), [15], BLOCK), 0x5 | FLAG.priority)],
+    answered(),
+  ),
   sends("PRIORITY of no stream is an error of the connection", "6.3", [priority(0)], PROTOCOL),
   sends(
     "PRIORITY that is too short is an error",
@@ -282,6 +288,16 @@ const PING: readonly ConformanceCase[] = [
 const GOAWAY: readonly ConformanceCase[] = [
   sends("GOAWAY of a stream is an error of the connection", "6.8", [ask(1, "/hold"), frame(TYPE.goaway, 0, 1, Buffer.alloc(8))], PROTOCOL),
   sends("GOAWAY that is too short is an error of the connection", "6.8", [frame(TYPE.goaway, 0, 0, Buffer.alloc(7))], SIZE),
+  {
+    section: "RFC 9113 7",
+    title: "GOAWAY with a code that nobody knows is one as any other",
+    send: async (client) => {
+      client.send(ask(1, "/early-hints"), goaway(0, 0xdead_beef));
+      assert.equal((await client.untilOver(1)).hasEnded, true);
+      await client.end().untilEnd();
+    },
+    expected: { kind: "connection error", codes: [CODE.noError], mayJustClose: true },
+  },
   {
     section: "RFC 9113 6.8",
     title: "a request before the client's GOAWAY gets its response",

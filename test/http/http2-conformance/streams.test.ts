@@ -186,6 +186,12 @@ const CLOSED: readonly ConformanceCase[] = [
   },
   {
     section: "RFC 9113 5.1",
+    title: "CONTINUATION on a stream that the client has reset is an error of the connection",
+    send: (client) => void client.send(ask(1, "/hold", OPEN), rstStream(1), continuation(1, block(request()))),
+    expected: connectionError(CODE.protocolError, CODE.streamClosed),
+  },
+  {
+    section: "RFC 9113 5.1",
     title: "frames that cross with the server's RST_STREAM are discarded, and the connection goes on",
     send: async (client) => {
       client.send(headers(1, block(request({ ":method": "POST" }, ["Bad", "name"])), OPEN));
