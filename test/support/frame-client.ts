@@ -7,7 +7,7 @@ import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { CODE, FLAG, PREFACE, SETTING, TYPE, bytes, frame, ping, settings, windowUpdate, type Bytes, type Field } from "./frames.ts";
 import { HpackReader } from "./hpack-reader.ts";
 
-const DEADLINE_MS = 8000;
+const DEADLINE_MS = 10_000;
 /** Fields that have no place in HTTP/2 (RFC 9113 section 8.2.2). */
 const CONNECTION_FIELDS = new Set(["connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"]);
 
