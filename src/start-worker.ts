@@ -6,6 +6,7 @@ import { createLog, logFailure } from "./telemetry/log.ts";
 import { Traffic, type AppTraffic } from "./telemetry/traffic.ts";
 import { Deadlines } from "./core/deadlines.ts";
 import { ProxyError } from "./core/errors.ts";
+import type { PortKind } from "./core/port-kind.ts";
 import { RequestIds } from "./core/request-id.ts";
 import { LoadTable } from "./catalog/load-table.ts";
 import { FieldCache } from "./http/http2/field-cache.ts";
@@ -18,7 +19,7 @@ import { Router } from "./routing/router.ts";
 import { Pools } from "./upstream/pools.ts";
 import { WriteSlab } from "./upstream/socket-writer.ts";
 import { Gate } from "./wake/gate.ts";
-import { connectionLine, exchangeLine, unreadableLine } from "./edge/access-line.ts";
+import { connectionLine, exchangeLine, unreadableLine, type LoggedConnection } from "./edge/access-line.ts";
 import { Compressors } from "./edge/compressor.ts";
 import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
@@ -31,7 +32,7 @@ import type { HttpsPorts } from "./edge/redirects.ts";
 import { Listener, type ListenerTls } from "./edge/listener.ts";
 import { PeersInFront } from "./edge/peers-in-front.ts";
 import { Places } from "./edge/places.ts";
-import type { RawConnection } from "./edge/raw-connection.ts";
+import { UdpListener } from "./edge/udp-listener.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
 
 const READ_BUFFER_BYTES = 64 * 1024;
@@ -56,9 +57,9 @@ class Worker {
   readonly #connectionHandler: ConnectionHandler;
   readonly #http2: Http2Shared;
   readonly #sni: SniCallback;
-  readonly #listeners = new Map<string, Listener>();
+  readonly #listeners = new Map<string, Listener | UdpListener>();
   /** Those that accept no more, as long as connections of theirs go on. */
-  readonly #closing = new Set<Listener>();
+  readonly #closing = new Set<Listener | UdpListener>();
   readonly #certificatesWanted = new Map<string, PromiseWithResolvers<IssuedCertificate>>();
   readonly #busyHints = new Map<string, number>();
   readonly #tls: ListenerTls;
@@ -169,10 +170,41 @@ class Worker {
     this.#slab.flush();
   }
 
-  async #listen({ key, host, port, publicPort, kind }: ListenRequest): Promise<void> {
+  async #listen(request: ListenRequest): Promise<void> {
+    const { key } = request;
+    const listener = request.kind === "udp" ? this.#udpListener(request) : this.#tcpListener(request, request.kind);
+    try {
+      const bound = await listener.listen();
+      this.#close(key);
+      this.#listeners.set(key, listener);
+      this.#send({ type: "listening", key, port: bound });
+    } catch (error) {
+      const { message, code = "" } = error as NodeJS.ErrnoException;
+      this.#send({ type: "listen_failed", key, message, code });
+    }
+  }
+
+  #udpListener({ host, port, publicPort }: ListenRequest): UdpListener {
+    const { timeouts, limits } = this.#data;
+    return new UdpListener({
+      host,
+      port,
+      publicPort,
+      router: this.#router,
+      sessions: {
+        deadlines: this.#deadlines,
+        handler: this.#connectionHandler,
+        idleMs: timeouts.udpIdleMs,
+        onClosed: (session) => this.#onConnectionClosed(session),
+      },
+      maxSessions: limits.udpSessions,
+      onDropped: (code) => this.#traffic.countError(code),
+    });
+  }
+
+  #tcpListener({ host, port, publicPort }: ListenRequest, kind: Exclude<PortKind, "udp">): Listener {
     const { timeouts, limits, region } = this.#data;
-    if (kind === "udp") return;
-    const listener = new Listener({
+    return new Listener({
       host,
       port,
       publicPort,
@@ -213,15 +245,6 @@ class Worker {
         },
       },
     });
-    try {
-      const bound = await listener.listen();
-      this.#close(key);
-      this.#listeners.set(key, listener);
-      this.#send({ type: "listening", key, port: bound });
-    } catch (error) {
-      const { message, code = "" } = error as NodeJS.ErrnoException;
-      this.#send({ type: "listen_failed", key, message, code });
-    }
   }
 
   /** Its connections go on; only a node that drains waits for them. */
@@ -277,7 +300,7 @@ class Worker {
     this.#accessLog?.write(exchangeLine(exchange));
   }
 
-  #onConnectionClosed(connection: RawConnection): void {
+  #onConnectionClosed(connection: LoggedConnection): void {
     if (connection.code !== null) this.#traffic.countError(connection.code);
     this.#accessLog?.write(connectionLine(connection));
   }

@@ -19,7 +19,7 @@ export function toPort(port: DocumentPort, service: TcpService, path: KeyPath, f
   const handlers = [...new Set(port.handlers.map((handler): Handler => (handler === "edge_http" ? "http" : handler)))].sort();
   if (!findings.hasErrorAt([...path, "handlers"])) {
     if (port.force_https && !handlers.includes("http")) findings.error([...path, "force_https"], 'expected handlers to have "http"');
-    if (service.protocol === "udp") checkUdp(service, start, end, handlers, path, findings);
+    if (service.protocol === "udp") checkUdp(port, service, [start, end], handlers, path, findings);
     else checkHandlers(port, handlers, path, findings);
   }
   const http = toHttpOptions(port.http_options, [...path, "http_options"], findings);
@@ -31,7 +31,7 @@ function toRules({ kittiwake, tls_options: tls, proxy_proto_options: proxy }: Do
   return {
     idleTimeoutMs: kittiwake.idle_timeout,
     isPassedThrough: kittiwake.tls_passthrough,
-    proxyProtocol: handlers.includes("proxy_proto") ? (proxy?.version ?? "v1") : null,
+    proxyProtocol: kittiwake.udp_proxy_header ? "v2" : handlers.includes("proxy_proto") ? (proxy?.version ?? "v1") : null,
     tls: toTlsRules(tls),
   };
 }
@@ -44,11 +44,19 @@ export function toTlsRules(options: DocumentPort["tls_options"]): TlsRules | nul
   return rules.alpn === null && rules.versions === "all" && !defaultSelfSigned ? null : rules;
 }
 
-function checkUdp(service: TcpService, start: number, end: number, handlers: readonly Handler[], path: KeyPath, findings: Findings): void {
+function checkUdp(
+  { kittiwake }: DocumentPort,
+  service: TcpService,
+  [start, end]: readonly [number, number],
+  handlers: readonly Handler[],
+  path: KeyPath,
+  findings: Findings,
+): void {
   if (handlers.length > 0) findings.error([...path, "handlers"], "expected none, because UDP has no handlers");
   if (start !== service.internal_port || end !== start) {
     findings.error([...path, "port"], `expected ${service.internal_port}, because UDP keeps the port number`);
   }
+  if (kittiwake.tls_passthrough) findings.error([...path, "kittiwake", "tls_passthrough"], "expected false, because this is UDP");
 }
 
 function checkHandlers(port: DocumentPort, handlers: readonly Handler[], path: KeyPath, findings: Findings): void {
@@ -61,6 +69,9 @@ function checkHandlers(port: DocumentPort, handlers: readonly Handler[], path: K
   }
   if (isHttp && kittiwake.idle_timeout > 0) {
     findings.error([...path, "kittiwake", "idle_timeout"], 'it is for connections without "http"; use http_options.idle_timeout');
+  }
+  if (kittiwake.udp_proxy_header) {
+    findings.error([...path, "kittiwake", "udp_proxy_header"], 'expected false, because this is TCP, which has the "proxy_proto" handler');
   }
   if (kittiwake.tls_passthrough && handlers.some((handler) => handler !== "proxy_proto")) {
     findings.error(

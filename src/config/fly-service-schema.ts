@@ -211,7 +211,15 @@ const portExtension = z
       .describe("Pass TLS on to the machine as it is, by the name in its first message; for a port without TLS handlers."),
     idle_timeout: duration()
       .prefault("0s")
-      .describe("How long a connection without the `http` handler may be silent; 0 is for ever, dead clients being found by keep-alive."),
+      .describe(
+        "How long a connection without the `http` handler may be silent; 0 is for ever, dead clients being found by keep-alive. Of UDP: how long a session lives, 0 is the node's `udp_idle`.",
+      ),
+    udp_proxy_header: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Put a PROXY header, version 2, in front of every datagram to the machine, which says where the client is. Replies have none.",
+      ),
   })
   .prefault({})
   .describe("What only Kittiwake has.");
@@ -235,7 +243,7 @@ const servicePort = z.object({
 });
 
 export const service = z.object({
-  protocol: z.enum(["tcp", "udp"]).meta({ description: "Transport protocol.", standIn: "tcp", pending: ["udp"] }),
+  protocol: z.enum(["tcp", "udp"]).meta({ description: "Transport protocol.", standIn: "tcp" }),
   ...serviceKeys,
   ports: z.array(servicePort).default([]).describe("Public ports."),
   tcp_checks: z.array(tcpCheck).default([]).describe("TCP checks; a machine that fails one gets no traffic."),

@@ -79,6 +79,7 @@ export interface Timeouts {
   /** 0: no limit. */
   readonly upstreamHeadMs: number;
   readonly upstreamIdleMs: number;
+  readonly udpIdleMs: number;
   readonly drainMs: number;
 }
 
@@ -92,6 +93,7 @@ export interface Limits {
   readonly underscores: "pass" | "drop" | "refuse";
   readonly streams: number;
   readonly waitingPerApp: number;
+  readonly udpSessions: number;
   readonly attempts: number;
   readonly compressors: number;
 }
@@ -134,6 +136,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       upstreamConnectMs: timeouts.upstream_connect,
       upstreamHeadMs: timeouts.upstream_head,
       upstreamIdleMs: timeouts.upstream_idle,
+      udpIdleMs: timeouts.udp_idle,
       drainMs: timeouts.drain,
     },
     limits: {
@@ -146,6 +149,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       underscores: limits.underscores,
       streams: limits.streams,
       waitingPerApp: limits.waiting_per_app,
+      udpSessions: limits.udp_sessions,
       attempts: limits.attempts,
       compressors: limits.compressors,
     },

@@ -131,6 +131,7 @@ const timeouts = z
     upstream_connect: duration(positive).prefault("5s").describe("How long a machine may take to accept a connection."),
     upstream_head: duration().prefault("60s").describe("How long a machine may take to begin its response; 0 waits for ever."),
     upstream_idle: duration(positive).prefault("4s").describe("How long an idle connection to a machine is kept for reuse."),
+    udp_idle: duration(positive).prefault("60s").describe("How long a UDP client's session lives without a datagram either way."),
     drain: duration().prefault("30s").describe("How long requests under way may go on when the node stops."),
   })
   .prefault({})
@@ -155,6 +156,12 @@ const limits = z
       .describe("What becomes of a request's header fields with `_` in their names, which many apps cannot tell from `-`."),
     streams: z.int().min(1).max(1_000).default(128).describe("Most requests at once on one HTTP/2 connection."),
     waiting_per_app: z.int().min(0).max(1_000_000).default(10_000).describe("Most requests of an app that wait for a machine at once."),
+    udp_sessions: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(10_000)
+      .describe("Most sessions of UDP clients at once, for each port, address and worker; each is a socket."),
     attempts: z.int().min(1).max(1_000).default(40).describe("Most attempts to reach a machine for one request."),
     compressors: z
       .int()

@@ -38,6 +38,7 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   no_healthy_machine: LATER,
   at_capacity: AGAIN,
   queue_full: AGAIN,
+  sessions_full: AGAIN,
   wake_failed: LATER,
   wake_timeout: AGAIN,
   draining: "Try again now: another server will answer.",

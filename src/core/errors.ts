@@ -51,6 +51,7 @@ export const ERRORS = {
   no_healthy_machine: { status: 503, blame: "upstream", retry: "never", summary: "no machine of the app is healthy" },
   at_capacity: { status: 503, blame: "proxy", retry: "never", summary: "every machine is at its hard limit, and no slot became free in time" },
   queue_full: { status: 503, blame: "proxy", retry: "never", summary: "too many requests wait for this app already" },
+  sessions_full: { status: 0, blame: "proxy", retry: "never", summary: "more clients of UDP than sessions are kept for" },
   wake_failed: { status: 503, blame: "upstream", retry: "never", summary: "no machine of the app could be started" },
   wake_timeout: { status: 503, blame: "upstream", retry: "never", summary: "the machine did not wake in time" },
   draining: { status: 503, blame: "proxy", retry: "never", summary: "this node is shutting down" },

@@ -1,11 +1,13 @@
 // What the access log says of an exchange, of a connection without any, and of what was none.
 
 import { FIELD } from "../http/field-names.ts";
+import type { Ends } from "../core/ends.ts";
 import { ERRORS, type ErrorCode } from "../core/errors.ts";
+import type { PortKind } from "../core/port-kind.ts";
 import type { AccessLine } from "../telemetry/access-log.ts";
 import type { Sender } from "./client-connection.ts";
 import type { Exchange } from "./exchange.ts";
-import type { RawConnection } from "./raw-connection.ts";
+import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 
 /** Of an exchange that is over. */
 export function exchangeLine(exchange: Exchange): AccessLine {
@@ -63,8 +65,24 @@ export function unreadableLine({ client, protocol, bytesSent }: Sender, code: Er
   };
 }
 
-/** Of a connection without the http handler that is over. */
-export function connectionLine(connection: RawConnection): AccessLine {
+/** A connection without the http handler, or a session of UDP. */
+export interface LoggedConnection {
+  readonly id: string;
+  readonly facts: { readonly kind: PortKind; readonly ends: Ends; readonly serverName: string | null };
+  readonly service: EdgeService;
+  readonly lastMachine: EdgeMachine | null;
+  readonly code: ErrorCode | null;
+  readonly attempts: number;
+  /** By performance.now(). */
+  readonly startedMs: number;
+  readonly heldMs: number;
+  readonly hadToWake: boolean;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+}
+
+/** Of one that is over. */
+export function connectionLine(connection: LoggedConnection): AccessLine {
   const { facts, service, lastMachine } = connection;
   return {
     id: connection.id,
@@ -72,7 +90,7 @@ export function connectionLine(connection: RawConnection): AccessLine {
     method: "",
     host: facts.serverName ?? "",
     path: "",
-    protocol: "TCP",
+    protocol: facts.kind === "udp" ? "UDP" : "TCP",
     scheme: facts.kind,
     port: facts.ends.destinationPort,
     status: 0,

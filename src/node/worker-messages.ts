@@ -33,6 +33,7 @@ export interface WorkerTimeouts {
   readonly upstreamConnectMs: number;
   readonly upstreamHeadMs: number;
   readonly upstreamIdleMs: number;
+  readonly udpIdleMs: number;
   readonly drainMs: number;
 }
 
@@ -46,6 +47,7 @@ export interface WorkerLimits {
   readonly underscores: "pass" | "drop" | "refuse";
   readonly streams: number;
   readonly waitingPerApp: number;
+  readonly udpSessions: number;
   readonly attempts: number;
   readonly compressors: number;
 }

@@ -18,7 +18,7 @@ export interface Route<Service extends Routable> {
   readonly port: ServicePort;
 }
 
-/** What the apps on one public TCP port ask of its connections, all together. */
+/** What the apps on one public port ask of its connections, all together. */
 export interface PortPlan<Service extends Routable, App> {
   /** The one app on the port; null when there is none, or more than one. */
   readonly only: { readonly app: App; readonly route: Route<Service> } | null;
@@ -33,7 +33,7 @@ export interface PortPlan<Service extends Routable, App> {
 export class Router<Service extends Routable, App extends RoutableApp<Service>> {
   readonly #apps = new Map<string, App>();
   readonly #byHost = new Map<string, App>();
-  readonly #plans = new Map<number, PortPlan<Service, App>>();
+  readonly #plans = { tcp: new Map<number, PortPlan<Service, App>>(), udp: new Map<number, PortPlan<Service, App>>() };
 
   get apps(): Iterable<App> {
     return this.#apps.values();
@@ -46,14 +46,14 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
   set(app: App): void {
     this.#forgetHosts(app.name);
     this.#apps.set(app.name, app);
-    this.#plans.clear();
+    this.#forgetPlans();
     for (const hostname of app.hostnames) this.#byHost.set(hostname, app);
   }
 
   delete(name: string): void {
     this.#forgetHosts(name);
     this.#apps.delete(name);
-    this.#plans.clear();
+    this.#forgetPlans();
   }
 
   /** The app that declares the host name. */
@@ -82,16 +82,17 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
   }
 
   /** Made once for each port, until an app changes. */
-  plan(publicPort: number): PortPlan<Service, App> {
-    let plan = this.#plans.get(publicPort);
-    if (plan === undefined) this.#plans.set(publicPort, (plan = this.#makePlan(publicPort)));
+  plan(publicPort: number, protocol: Service["protocol"] = "tcp"): PortPlan<Service, App> {
+    const plans = this.#plans[protocol];
+    let plan = plans.get(publicPort);
+    if (plan === undefined) plans.set(publicPort, (plan = this.#makePlan(publicPort, protocol)));
     return plan;
   }
 
-  #makePlan(publicPort: number): PortPlan<Service, App> {
+  #makePlan(publicPort: number, protocol: Service["protocol"]): PortPlan<Service, App> {
     const found: { app: App; route: Route<Service> }[] = [];
     for (const app of this.#apps.values()) {
-      const route = this.portOf(app, "tcp", publicPort);
+      const route = this.portOf(app, protocol, publicPort);
       if (route !== null) found.push({ app, route });
     }
     const isHttp = ({ route }: { route: Route<Service> }): boolean => route.port.handlers.includes("http");
@@ -101,6 +102,11 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
       readsHello: found.some((one) => !isHttp(one) || one.route.port.rules.tls !== null),
       selfSigned: found.find(({ route }) => route.port.rules.tls?.defaultSelfSigned === true)?.route ?? null,
     };
+  }
+
+  #forgetPlans(): void {
+    this.#plans.tcp.clear();
+    this.#plans.udp.clear();
   }
 
   #forgetHosts(name: string): void {

@@ -268,7 +268,6 @@ test("what is not yet in force is listed and never stands in the way", (t) => {
     'pending apps/a.toml:7 kittiwake.driver: "docker" is understood, not yet in force',
     "pending apps/a.toml:8 kittiwake.warm_detour: true is understood, not yet in force",
     "pending apps/a.toml:10 http_service.http_options.h2_backend: understood, not yet in force",
-    'pending apps/a.toml:12 services[0].protocol: "udp" is understood, not yet in force',
   ]);
 });
 

@@ -66,3 +66,47 @@ test("idle_timeout of a port is for what is not HTTP", (t) => {
     'error apps/a.toml:10 services[0].ports[0].kittiwake.idle_timeout: it is for connections without "http"; use http_options.idle_timeout',
   ]);
 });
+
+test("handlers that do not go together are refused, and options without their handler have no effect", (t) => {
+  const of = (lines: string, protocol = "tcp"): string[] => {
+    const text = `${HEAD("a")}[[services]]\nprotocol = "${protocol}"\ninternal_port = 8000\n[[services.ports]]\nport = 8000\n${lines}\n`;
+    return linesOf(loadFiles(t, { "kittiwake.toml": 'region = "ams"', "apps/a.toml": text })).map((line) =>
+      line.replace(/apps.*ports\[0\]\./, ""),
+    );
+  };
+  for (const handlers of ['["tls"]', '["pg_tls"]', '["proxy_proto"]', '["tls", "proxy_proto"]', '["pg_tls", "proxy_proto"]']) {
+    assert.deepEqual(of(`handlers = ${handlers}`), []);
+  }
+  const postgres = 'error handlers: "pg_tls" ends TLS by itself, and goes with "proxy_proto" alone';
+  assert.deepEqual(of('handlers = ["pg_tls", "tls"]'), [postgres]);
+  assert.deepEqual(of('handlers = ["pg_tls", "http"]'), [postgres]);
+  assert.deepEqual(of('handlers = ["http", "proxy_proto"]'), [
+    'error handlers: "proxy_proto" cannot go with "http", where the machine has the client in fly-client-ip',
+  ]);
+  assert.deepEqual(of('handlers = ["tls"]\nkittiwake = { tls_passthrough = true }'), [
+    'error kittiwake.tls_passthrough: expected no handlers but "proxy_proto", because the machine gets what the client sends',
+  ]);
+  assert.deepEqual(of('handlers = ["proxy_proto"]\nkittiwake = { tls_passthrough = true }'), []);
+  assert.deepEqual(of('tls_options = { alpn = ["x"] }\nproxy_proto_options = { version = "v2" }'), [
+    'warning tls_options: no effect without the "tls" handler',
+    'warning proxy_proto_options: no effect without the "proxy_proto" handler',
+  ]);
+  assert.deepEqual(of("kittiwake = { udp_proxy_header = true }", "udp"), []);
+  assert.deepEqual(of("kittiwake = { udp_proxy_header = true }"), [
+    'error kittiwake.udp_proxy_header: expected false, because this is TCP, which has the "proxy_proto" handler',
+  ]);
+  assert.deepEqual(of("kittiwake = { tls_passthrough = true }", "udp"), [
+    "error kittiwake.tls_passthrough: expected false, because this is UDP",
+  ]);
+});
+
+test("proxies in front are addresses and blocks of them", (t) => {
+  const of = (list: string): string[] =>
+    linesOf(loadFiles(t, { "kittiwake.toml": `region = "ams"\napps = []\n[edge]\nproxy_protocol_from = ${list}` }));
+  assert.deepEqual(of('["10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1"]'), []);
+  const expected = 'expected an IP address or a block of them such as "10.0.0.0/8"';
+  assert.deepEqual(of('["10.0.0.0/33", "proxy.example"]'), [
+    `error kittiwake.toml:4 edge.proxy_protocol_from[0]: ${expected}, got "10.0.0.0/33"`,
+    `error kittiwake.toml:4 edge.proxy_protocol_from[1]: ${expected}, got "proxy.example"`,
+  ]);
+});
