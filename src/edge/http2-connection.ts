@@ -127,8 +127,10 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
     const { nowMs } = this.#context.deadlines;
     if (this.#writeDeadlineMs <= nowMs || this.#state === "closing") return this.destroy();
     if (this.#noticeDeadlineMs <= nowMs) this.#announceEnd();
-    if (this.#frameDeadlineMs <= nowMs) this.#fail(H2_ERROR.enhanceYourCalm, "request_timeout");
-    else if (this.#streams.isEmpty && this.#idleDeadlineMs <= nowMs) this.#close(H2_ERROR.noError, "client_closed");
+    const isIdleOver = this.#streams.isEmpty && this.#idleDeadlineMs <= nowMs;
+    if (this.#frameDeadlineMs <= nowMs || (isIdleOver && this.#frameDeadlineMs !== Infinity)) {
+      this.#fail(H2_ERROR.enhanceYourCalm, "request_timeout");
+    } else if (isIdleOver) this.#close(H2_ERROR.noError, "client_closed");
     else {
       const streamsDeadlineMs = this.#streams.ask(nowMs);
       if (this.isReading) this.#setDeadline(streamsDeadlineMs);
