@@ -15,7 +15,7 @@ function http2(streams: keyof typeof CONNECTIONS): Scenario {
   return {
     name: `h2-${streams}`,
     title: `HTTP/2 over TLS, ${streams} ${streams === 1 ? "stream" : "streams"} a connection`,
-    load: `h2load, ${connections} connections, ${streams} at a time on each, small responses.`,
+    load: `h2load, ${connections} connections, whose handshakes are in the figures, ${streams} at a time on each, small responses.`,
     needs: "h2",
     unit: "request",
     judged: "cpuUs",
