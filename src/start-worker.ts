@@ -79,7 +79,13 @@ class Worker {
       slab: this.#slab,
       readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
       limits,
-      timeouts: { connectMs: timeouts.upstreamConnectMs, headMs: timeouts.upstreamHeadMs, idleMs: timeouts.upstreamIdleMs },
+      timeouts: {
+        connectMs: timeouts.upstreamConnectMs,
+        headMs: timeouts.upstreamHeadMs,
+        silenceMs: timeouts.upstreamSilenceMs,
+        idleMs: timeouts.upstreamIdleMs,
+        tunnelIdleMs: timeouts.tunnelIdleMs,
+      },
     });
     this.#gate = new Gate({
       load,
@@ -103,6 +109,7 @@ class Worker {
     this.#handler = new RequestHandler({
       ...shared,
       deadlines: this.#deadlines,
+      totalMs: timeouts.totalMs,
       compressors: new Compressors(limits.compressors),
       httpsPorts: () => this.#httpsPorts,
       onDone: (exchange) => this.#onDone(exchange),
@@ -219,7 +226,7 @@ class Worker {
         limits,
         timeouts: {
           keepAliveMs: timeouts.keepAliveIdleMs,
-          clientIdleMs: timeouts.clientIdleMs,
+          pace: { silenceMs: timeouts.clientIdleMs, bytesPerSecond: limits.clientBytesPerSecond },
         },
         open: (channel, head) => this.#handler.open(channel, head),
         refuse: (channel, code) => this.#handler.refuseUnread(channel, code),

@@ -78,8 +78,14 @@ export interface Timeouts {
   readonly upstreamConnectMs: number;
   /** 0: no limit. */
   readonly upstreamHeadMs: number;
+  /** 0: no limit. */
+  readonly upstreamSilenceMs: number;
   readonly upstreamIdleMs: number;
   readonly udpIdleMs: number;
+  /** 0: no limit. */
+  readonly tunnelIdleMs: number;
+  /** 0: no limit. */
+  readonly totalMs: number;
   readonly drainMs: number;
 }
 
@@ -92,6 +98,7 @@ export interface Limits {
   readonly chunkExtensionBytes: number;
   readonly underscores: "pass" | "drop" | "refuse";
   readonly streams: number;
+  readonly clientBytesPerSecond: number;
   readonly waitingPerApp: number;
   readonly udpSessions: number;
   readonly attempts: number;
@@ -135,8 +142,11 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       clientIdleMs: timeouts.client_idle,
       upstreamConnectMs: timeouts.upstream_connect,
       upstreamHeadMs: timeouts.upstream_head,
+      upstreamSilenceMs: timeouts.upstream_silence,
       upstreamIdleMs: timeouts.upstream_idle,
       udpIdleMs: timeouts.udp_idle,
+      tunnelIdleMs: timeouts.tunnel_idle,
+      totalMs: timeouts.total,
       drainMs: timeouts.drain,
     },
     limits: {
@@ -148,6 +158,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       chunkExtensionBytes: limits.chunk_extension_bytes,
       underscores: limits.underscores,
       streams: limits.streams,
+      clientBytesPerSecond: limits.client_bytes_per_second,
       waitingPerApp: limits.waiting_per_app,
       udpSessions: limits.udp_sessions,
       attempts: limits.attempts,

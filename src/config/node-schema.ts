@@ -127,11 +127,26 @@ const timeouts = z
         "From the first byte of a request to the end of its head; for the first of a connection from when that was accepted, TLS included.",
       ),
     keep_alive_idle: duration(positive).prefault("75s").describe("How long a client's connection may be idle between requests."),
-    client_idle: duration(positive).prefault("60s").describe("Longest silence of a client in the middle of a body, sent or read."),
+    client_idle: duration(positive)
+      .prefault("60s")
+      .describe(
+        "Longest silence of a client in the middle of a body, sent or read; for one that does not keep `client_bytes_per_second` it gets shorter each time.",
+      ),
     upstream_connect: duration(positive).prefault("5s").describe("How long a machine may take to accept a connection."),
     upstream_head: duration().prefault("60s").describe("How long a machine may take to begin its response; 0 waits for ever."),
+    upstream_silence: duration()
+      .prefault("5m")
+      .describe(
+        "Longest silence of a machine in the middle of a response, long enough for events that come now and then; 0 waits for ever. `idle_timeout` of a service's `http_options` takes its place, and that of `upstream_head` and `tunnel_idle`.",
+      ),
     upstream_idle: duration(positive).prefault("4s").describe("How long an idle connection to a machine is kept for reuse."),
     udp_idle: duration(positive).prefault("60s").describe("How long a UDP client's session lives without a datagram either way."),
+    tunnel_idle: duration()
+      .prefault("0s")
+      .describe("How long nothing may pass through a WebSocket or another tunnel; 0 is for ever, dead peers being found by keep-alive."),
+    total: duration()
+      .prefault("0s")
+      .describe("How long a request may take from its head to the end of its response, or to the opening of a tunnel; 0 is for ever."),
     drain: duration().prefault("30s").describe("How long requests under way may go on when the node stops."),
   })
   .prefault({})
@@ -155,6 +170,14 @@ const limits = z
       .default("drop")
       .describe("What becomes of a request's header fields with `_` in their names, which many apps cannot tell from `-`."),
     streams: z.int().min(1).max(1_000).default(128).describe("Most requests at once on one HTTP/2 connection."),
+    client_bytes_per_second: z
+      .int()
+      .min(0)
+      .max(1_000_000)
+      .default(100)
+      .describe(
+        "What a client must send on average before its response begins, and read of it; who moves less uses up `client_idle`. 0 asks for nothing.",
+      ),
     waiting_per_app: z.int().min(0).max(1_000_000).default(10_000).describe("Most requests of an app that wait for a machine at once."),
     udp_sessions: z
       .int()

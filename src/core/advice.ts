@@ -36,6 +36,7 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   unknown_host: "Check the address for a typing error.",
   no_machine: LATER,
   no_healthy_machine: LATER,
+  total_timeout: LATER,
   at_capacity: AGAIN,
   queue_full: AGAIN,
   sessions_full: AGAIN,

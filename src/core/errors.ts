@@ -49,6 +49,7 @@ export const ERRORS = {
   unknown_host: { status: 404, blame: "client", retry: "never", summary: "no app declares this host name" },
   no_machine: { status: 503, blame: "proxy", retry: "never", summary: "the app has no machine that could answer" },
   no_healthy_machine: { status: 503, blame: "upstream", retry: "never", summary: "no machine of the app is healthy" },
+  total_timeout: { status: 504, blame: "proxy", retry: "never", summary: "the request took longer than it may in all" },
   at_capacity: { status: 503, blame: "proxy", retry: "never", summary: "every machine is at its hard limit, and no slot became free in time" },
   queue_full: { status: 503, blame: "proxy", retry: "never", summary: "too many requests wait for this app already" },
   sessions_full: { status: 0, blame: "proxy", retry: "never", summary: "more clients of UDP than sessions are kept for" },

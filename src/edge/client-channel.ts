@@ -59,6 +59,8 @@ export interface ClientChannel {
 
 /** What a channel tells its exchange. */
 export interface ClientEvents {
+  /** A response has gone out, at least its head. */
+  readonly responseStarted: boolean;
   /** The channel knows its exchange: it may begin, and even end. */
   begin(): void;
   onRequestData(buffer: Buffer, start: number, end: number): void;

@@ -6,6 +6,7 @@ import type { Deadlines } from "../core/deadlines.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { WriteSlab } from "../upstream/socket-writer.ts";
 import type { ClientChannel, ClientEvents } from "./client-channel.ts";
+import type { PaceLimits } from "./pace.ts";
 
 export interface ClientConnection {
   /** Where it is counted: the app of its first request. */
@@ -19,8 +20,8 @@ export interface ClientConnection {
 export interface ClientTimeouts {
   /** Between two requests. */
   readonly keepAliveMs: number;
-  /** The longest silence of a client in the middle of a body, its own or the one it reads. */
-  readonly clientIdleMs: number;
+  /** In the middle of a body, the client's own or the one it reads. */
+  readonly pace: PaceLimits;
 }
 
 /** How long the heads of the requests on one connection may take. */

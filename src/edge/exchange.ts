@@ -25,6 +25,8 @@ import { respondWithError, respondWithRedirect } from "./respond.ts";
 export interface ExchangeDriver {
   readonly compressors: Compressors;
   readonly deadlines: Deadlines;
+  /** How long a request may take from its head to the end of its response; 0: for ever. */
+  readonly totalMs: number;
   handle(exchange: Exchange): void;
   /** Tries again after a failed attempt, elsewhere if it can. `wasStale`: the failure says nothing about the machine. */
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void;
@@ -66,6 +68,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   #trailersTaken = false;
   /** The machine takes no more of the request's body for now. */
   #isBodyBlocked = false;
+  /** Until the end of the response, where the node limits how long a request may take in all. */
+  #total: IdleWatch | null = null;
   /** From the head that went to the machine to the last that comes from it, where the service limits its silence. */
   #idle: IdleWatch | null = null;
   /** Only between a compressed response's head and its end. */
@@ -109,6 +113,11 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.requestBody = head.body === "until_close" ? "none" : head.body;
   }
 
+  /** The service has a word of its own on silence, which the exchange sees to. */
+  get watchesSilence(): boolean {
+    return this.options !== null && this.options.idleTimeoutMs > 0;
+  }
+
   /** Has the client's body been touched? Then the request cannot be sent again. */
   get bodyTaken(): boolean {
     return this.bytesReceived > 0 || this.#trailersTaken;
@@ -125,6 +134,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   }
 
   begin(): void {
+    const { deadlines, totalMs } = this.#driver;
+    if (totalMs > 0) this.#total = new IdleWatch(deadlines, totalMs, () => this.#onOverdue());
     this.#driver.handle(this);
   }
 
@@ -153,7 +164,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   onSent(): void {
     this.sentMs = performance.now();
     this.state = "sent";
-    if (this.options !== null && this.options.idleTimeoutMs > 0) this.#watchIdle(this.options.idleTimeoutMs);
+    if (this.watchesSilence) this.#watchIdle(this.options!.idleTimeoutMs);
     if (this.requestBody === "none") return;
     // An earlier attempt may have seen the end of a body that was empty.
     if (this.#requestEnded) this.upstream!.sendEnd();
@@ -171,7 +182,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.upstream = null;
     this.#leaveIdle();
     if (this.state === "tunnel") {
-      this.#endWith(error.code === "upstream_timeout" ? "connection_idle" : null);
+      this.#endWith(error.code === "connection_idle" ? error.code : null);
       this.channel.abort();
     } else if (this.responseStarted) {
       this.#endWith(error.code === "upstream_closed" || error.code === "upstream_reset" ? "response_truncated" : error.code);
@@ -348,7 +359,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     if (isClientSilent) this.onClientFailed("request_timeout");
     else {
       this.upstream?.destroy();
-      this.onUpstreamFailed(new ProxyError("upstream_timeout", "nothing passed within idle_timeout"), true, false);
+      const code = this.state === "tunnel" ? "connection_idle" : "upstream_timeout";
+      this.onUpstreamFailed(new ProxyError(code, "nothing passed within idle_timeout"), true, false);
     }
     this.channel.flush();
   }
@@ -368,8 +380,14 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     return this.head.webSocketAccept !== "" && head.status < 300;
   }
 
+  #onOverdue(): void {
+    this.onClientFailed("total_timeout");
+    this.channel.flush();
+  }
+
   #openTunnel(): void {
     this.state = "tunnel";
+    this.#total?.stop();
     this.channel.openTunnel();
   }
 
@@ -392,6 +410,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     if (this.state === "waiting") this.#driver.leaveGate(this);
     this.state = "done";
     this.#leaveIdle();
+    this.#total?.stop();
     this.#compressor?.destroy();
     this.#compressor = null;
     this.#driver.releaseClaim(this);

@@ -29,6 +29,8 @@ export interface RequestHandlerOptions {
   readonly places: Places;
   readonly ids: RequestIds;
   readonly deadlines: Deadlines;
+  /** How long a request may take in all; 0: for ever. */
+  readonly totalMs: number;
   readonly compressors: Compressors;
   readonly httpsPorts: () => HttpsPorts;
   readonly maxAttempts: number;
@@ -47,6 +49,7 @@ const TIME_ORIGIN_MS = performance.timeOrigin;
 export class RequestHandler implements ExchangeDriver {
   readonly compressors: Compressors;
   readonly deadlines: Deadlines;
+  readonly totalMs: number;
   readonly #options: RequestHandlerOptions;
   readonly #microseconds = new MicrosecondText();
 
@@ -54,6 +57,7 @@ export class RequestHandler implements ExchangeDriver {
     this.#options = options;
     this.compressors = options.compressors;
     this.deadlines = options.deadlines;
+    this.totalMs = options.totalMs;
   }
 
   /** Opens the exchange of a request; its channel begins it. */

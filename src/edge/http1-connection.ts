@@ -21,6 +21,7 @@ import { clientLines, type ClientFacts, type ClientLines } from "../upstream/for
 import { SocketWriter } from "../upstream/socket-writer.ts";
 import type { ClientChannel, ClientEvents, OwnFacts, OwnField } from "./client-channel.ts";
 import type { ClientConnection, ConnectionContext, HeadTime } from "./client-connection.ts";
+import { Pace } from "./pace.ts";
 import { ownLines } from "./response-fields.ts";
 
 type State = "open" | "lingering" | "tunnel" | "closed";
@@ -56,6 +57,9 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   #chunked = false;
   #hasTrailers = false;
   #bytesBefore = 0;
+  /** Of the bodies that the client sends; null until the first. */
+  #upload: Pace | null = null;
+  #readDeadlineMs = Infinity;
 
   constructor(socket: Socket, client: ClientFacts, context: ConnectionContext, headTime: HeadTime) {
     this.#socket = socket;
@@ -103,7 +107,11 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     this.#awaitsContinue = head.expectsContinue && !this.#requestEnded;
     this.#bytesBefore = this.#writer.bytes;
     // A body waits until somebody wants it: the exchange resumes it when a machine is connected.
-    if (head.body !== "none") this.#decoder.isPaused = true;
+    if (head.body !== "none") {
+      this.#decoder.isPaused = true;
+      this.#upload ??= new Pace(this.#context.deadlines, this.#context.timeouts.pace);
+      this.#upload.reset();
+    }
     const exchange = this.#context.open(this, head);
     this.#exchange = exchange;
     exchange.begin();
@@ -121,7 +129,8 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     this.#requestEnded = true;
     // Answered already, in which case the deadline is that of the next request.
     if (this.#exchange === null) return;
-    this.deadlineMs = Infinity;
+    this.#upload?.rest();
+    this.#rearm();
     this.#exchange.onRequestEnd();
   }
 
@@ -136,8 +145,13 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     const isBodyless = request.method === "HEAD" || head.status === 204 || head.status === 304 || head.status === 101;
     this.#chunked = false;
     this.#hasTrailers = false;
-    // Nobody waits for the rest of a body that the response did not wait for.
-    if (!this.#requestEnded) this.#keepAlive = false;
+    if (!this.#requestEnded) {
+      // Nobody waits for the rest of a body that the response did not wait for.
+      this.#keepAlive = false;
+      // From here on both sides may speak when they like, so it is their silence together that counts: that of the machine.
+      this.#upload?.rest();
+      this.#rearm();
+    }
     let framing = "";
     let keepsLength = false;
     if (head.status === 101) framing = `connection: upgrade\r\nupgrade: ${head.fields.value(head.fields.find(FIELD.upgrade))}\r\n`;
@@ -161,7 +175,9 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
       writer.text(CHUNK_END);
     } else writer.copy(buffer, start, end);
     if (writer.isFlowing) return true;
-    this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
+    // It goes on when all that waits has left, which is a full socket's buffer: slow reading has its least rate by that.
+    this.#readDeadlineMs = this.#context.deadlines.after(this.#context.timeouts.pace.silenceMs);
+    this.#rearm();
     return false;
   }
 
@@ -198,14 +214,14 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   pauseBody(): void {
     this.#decoder.isPaused = true;
     this.#socket.pause();
-    // While it does not read what it gets, it is still waited for.
-    if (this.#writer.isFlowing) this.deadlineMs = Infinity;
+    this.#upload?.rest();
+    this.#rearm();
   }
 
   resumeBody(): void {
     if (!this.#decoder.isPaused) return;
     this.#decoder.isPaused = false;
-    this.deadlineMs = this.#awaitsContinue ? Infinity : this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
+    this.#waitForBody();
     this.#pumpRest();
   }
 
@@ -266,8 +282,9 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     if (this.#awaitsContinue && this.#exchange !== null && !this.#decoder.isPaused) this.#endWaiting();
     if (this.#exchange === null && this.#decoder.isIdle) {
       if (!this.#isFresh) this.deadlineMs = this.#context.deadlines.after(this.#headMs);
-    } else if (!this.#requestEnded && this.deadlineMs !== Infinity) {
-      this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
+    } else if (!this.#requestEnded) {
+      this.#upload?.moved(chunk.length);
+      this.#rearm();
     }
     const position = this.#decode(chunk);
     if (position < chunk.length && this.#isOpen()) this.#hold(position === 0 ? chunk : chunk.subarray(position));
@@ -315,13 +332,20 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   /** It is the client's turn. */
   #endWaiting(): void {
     this.#awaitsContinue = false;
-    if (!this.#decoder.isPaused) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
+    if (!this.#decoder.isPaused) this.#waitForBody();
+  }
+
+  #waitForBody(): void {
+    if (!this.#awaitsContinue && !this.#exchange?.responseStarted) this.#upload?.wait();
+    this.#rearm();
   }
 
   /** The response is complete: next request, or the end. */
   #finish(): void {
     this.#exchange = null;
     this.#head = null;
+    this.#readDeadlineMs = Infinity;
+    this.#upload?.rest();
     if (this.#state !== "open") return;
     if (!this.#keepAlive || !this.#requestEnded) {
       this.#close();
@@ -341,7 +365,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     this.#state = "lingering";
     this.#rest = null;
     this.#writer.flush();
-    this.deadlineMs = deadlines.after(timeouts.clientIdleMs);
+    this.deadlineMs = deadlines.after(timeouts.pace.silenceMs);
     this.#socket.end(() => {
       if (this.#state === "lingering") this.deadlineMs = deadlines.after(LINGER_MS);
     });
@@ -356,8 +380,8 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   #onDrain(): void {
     // Without an exchange it was the end of a response, and the deadline is that of the next request.
     if (this.#exchange !== null) {
-      const isSending = !this.#requestEnded && !this.#decoder.isPaused;
-      this.deadlineMs = isSending ? this.#context.deadlines.after(this.#context.timeouts.clientIdleMs) : Infinity;
+      this.#readDeadlineMs = Infinity;
+      this.#rearm();
       this.#exchange.onClientDrain();
     }
     this.#context.slab.flush();
@@ -402,6 +426,11 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     this.#requestEnded = false;
     this.#bytesBefore = this.#writer.bytes;
     this.#context.refuse(this, code);
+  }
+
+  /** In an exchange: when the client will have been waited for too long, with its own body or with that of the response. */
+  #rearm(): void {
+    this.deadlineMs = Math.min(this.#readDeadlineMs, this.#upload?.deadlineMs ?? Infinity);
   }
 
   #connectionLine(): string {

@@ -119,7 +119,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
 
   onBlocked(): void {
     if (this.#writeDeadlineMs !== Infinity) return;
-    this.#writeDeadlineMs = this.#streams.clientDeadline();
+    this.#writeDeadlineMs = this.#context.deadlines.after(this.#context.timeouts.pace.silenceMs);
     this.wakeBy(this.#writeDeadlineMs);
   }
 
@@ -186,7 +186,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
     this.#sender.goaway(this.#streams.lastStreamId, h2Code);
     this.#state = "closing";
     this.#streams.endAll(code);
-    this.deadlineMs = this.#streams.clientDeadline();
+    this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.pace.silenceMs);
     this.#sender.output.end(() => {
       if (this.#state === "closing") this.deadlineMs = deadlines.after(LINGER_MS);
     });

@@ -26,8 +26,8 @@ export interface SendingStream {
   /** Body that could not be sent yet. */
   readonly held: HeldBytes;
   isQueued: boolean;
-  /** Some of what it held was sent; or all of it, or there is room again for more. */
-  onProgress(): void;
+  /** So many bytes of what it held were sent; with none left there is room again for more. */
+  onProgress(bytes: number): void;
 }
 
 /** Room that is asked for a header block in front; one that is larger is put together elsewhere and copied. */
@@ -127,12 +127,12 @@ export class Http2Sender {
       this.#data(stream, held.buffer, held.start, held.start + bytes);
       held.drop(bytes);
       if (held.length > 0) this.wait(stream);
-      stream.onProgress();
+      stream.onProgress(bytes);
     }
     while (this.#listening.length > 0 && this.output.isFlowing) {
       const stream = this.#listening.shift()!;
       stream.isQueued = false;
-      stream.onProgress();
+      stream.onProgress(0);
     }
   }
 

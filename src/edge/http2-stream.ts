@@ -14,6 +14,7 @@ import type { ClientFacts, ClientLines } from "../upstream/forward.ts";
 import type { ClientChannel, ClientEvents, OwnFacts, OwnField } from "./client-channel.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import type { Http2Sender, SendingStream } from "./http2-sender.ts";
+import type { Pace } from "./pace.ts";
 
 /** The connection, as its streams see it. */
 export interface StreamHost {
@@ -24,8 +25,8 @@ export interface StreamHost {
   readonly responses: ResponseEncoder;
   /** The latest moment, by the clock of the deadlines, to look at this connection's streams again. */
   wakeBy(deadlineMs: number): void;
-  /** The deadline of a client that has to read or to send. */
-  clientDeadline(): number;
+  /** For a client that has to read, or to send. */
+  pace(): Pace;
   /** Body bytes were used up or thrown away: the client may send as many more on the connection. */
   credit(bytes: number): void;
   /** Both sides are done, or the stream was reset. */
@@ -53,7 +54,8 @@ export class Http2Stream implements ClientChannel, SendingStream {
   #isEnding = false;
   #trailers: OwnField[] | null = null;
   #localEnded = false;
-  #sendDeadlineMs = Infinity;
+  /** Of the client as it reads; null until it is waited for. */
+  #reading: Pace | null = null;
 
   remoteEnded: boolean;
   isClosed = false;
@@ -71,7 +73,8 @@ export class Http2Stream implements ClientChannel, SendingStream {
   #bodyLeft: number;
   #windowTarget: number = DEFAULT_WINDOW;
   #consumed = 0;
-  #readDeadlineMs = Infinity;
+  /** Of the client as it sends. */
+  #upload: Pace | null = null;
 
   constructor(host: StreamHost, id: number, head: Http2RequestHead, endStream: boolean, sendWindow: number) {
     this.#host = host;
@@ -97,7 +100,7 @@ export class Http2Stream implements ClientChannel, SendingStream {
 
   /** When the client's patience with this stream, or ours with it, ends. */
   get deadlineMs(): number {
-    return Math.min(this.#sendDeadlineMs, this.#readDeadlineMs);
+    return Math.min(this.#reading?.deadlineMs ?? Infinity, this.#upload?.deadlineMs ?? Infinity);
   }
 
   sendInterim(head: ResponseHead): void {
@@ -112,6 +115,8 @@ export class Http2Stream implements ClientChannel, SendingStream {
 
   sendHead(head: ResponseHead, own: OwnFacts | null): void {
     if (this.isClosed) return;
+    // From here on both sides may speak when they like, so it is their silence together that counts: that of the machine.
+    this.#upload?.rest();
     const { sender, responses } = this.#host;
     const encoder = sender.beginBlock();
     if (head.status === 101) responses.opening(encoder, 200, head, own);
@@ -159,7 +164,7 @@ export class Http2Stream implements ClientChannel, SendingStream {
 
   pauseBody(): void {
     this.#isPaused = true;
-    this.#readDeadlineMs = Infinity;
+    this.#upload?.rest();
   }
 
   resumeBody(): void {
@@ -204,12 +209,10 @@ export class Http2Stream implements ClientChannel, SendingStream {
     return true;
   }
 
-  onProgress(): void {
-    if (this.held.length > 0) {
-      if (!this.#isTunnel) this.#sendDeadlineMs = this.#host.clientDeadline();
-      return;
-    }
-    this.#sendDeadlineMs = Infinity;
+  onProgress(bytes: number): void {
+    this.#reading?.moved(bytes);
+    if (this.held.length > 0) return;
+    this.#reading?.rest();
     if (this.#isEnding) this.#finish();
     else this.exchange?.onClientDrain();
   }
@@ -221,6 +224,7 @@ export class Http2Stream implements ClientChannel, SendingStream {
     this.#awaitsContinue = false;
     if (this.#isPaused) (this.#input ??= new HeldBytes()).append(buffer, start, end);
     else {
+      this.#upload?.moved(end - start);
       this.#deliver(buffer, start, end);
       this.#afterInput();
     }
@@ -235,7 +239,7 @@ export class Http2Stream implements ClientChannel, SendingStream {
   /** The client ends its side. False: its body is shorter than its content-length. */
   onRemoteEnd(trailers: Fields | null): boolean {
     this.remoteEnded = true;
-    this.#readDeadlineMs = Infinity;
+    this.#upload?.rest();
     if (this.#bodyLeft !== Infinity && this.#bodyLeft > 0) return false;
     this.#inputTrailers = trailers;
     if (!this.#isPaused) this.#afterInput();
@@ -266,8 +270,7 @@ export class Http2Stream implements ClientChannel, SendingStream {
   }
 
   onDeadline(): void {
-    this.#sendDeadlineMs = Infinity;
-    this.#readDeadlineMs = Infinity;
+    this.#rest();
     if (this.exchange !== null) this.exchange.onClientFailed("request_timeout");
     else this.reset(H2_ERROR.cancel);
   }
@@ -276,8 +279,9 @@ export class Http2Stream implements ClientChannel, SendingStream {
     const host = this.#host;
     // A tunnel may be silent for as long as both ends like.
     if (!this.#isTunnel) {
-      this.#sendDeadlineMs = host.clientDeadline();
-      host.wakeBy(this.#sendDeadlineMs);
+      this.#reading ??= host.pace();
+      this.#reading.wait();
+      host.wakeBy(this.#reading.deadlineMs);
     }
     host.sender.wait(this);
   }
@@ -314,9 +318,10 @@ export class Http2Stream implements ClientChannel, SendingStream {
   #afterInput(): void {
     if (this.#isPaused || this.isClosed) return;
     if (!this.remoteEnded) {
-      if (this.#isTunnel || this.#awaitsContinue) return;
-      this.#readDeadlineMs = this.#host.clientDeadline();
-      this.#host.wakeBy(this.#readDeadlineMs);
+      if (this.#isTunnel || this.#awaitsContinue || this.exchange?.responseStarted === true) return;
+      this.#upload ??= this.#host.pace();
+      this.#upload.wait();
+      this.#host.wakeBy(this.#upload.deadlineMs);
     } else if (!this.#endTold) {
       this.#endTold = true;
       const { exchange } = this;
@@ -344,11 +349,15 @@ export class Http2Stream implements ClientChannel, SendingStream {
     host.sender.windowUpdate(this.id, increment);
   }
 
+  #rest(): void {
+    this.#reading?.rest();
+    this.#upload?.rest();
+  }
+
   #close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.#sendDeadlineMs = Infinity;
-    this.#readDeadlineMs = Infinity;
+    this.#rest();
     const host = this.#host;
     host.sender.forget(this);
     this.held.clear();

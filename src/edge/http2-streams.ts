@@ -16,6 +16,7 @@ import { Http2Floods } from "./http2-floods.ts";
 import type { OutputPool } from "./http2-output.ts";
 import type { Http2Sender } from "./http2-sender.ts";
 import { Http2Stream, type StreamHost } from "./http2-stream.ts";
+import { Pace } from "./pace.ts";
 
 /** What the HTTP/2 connections of a worker share beyond what those of HTTP/1.1 do. */
 export interface Http2Shared {
@@ -139,8 +140,8 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
     this.#owner.wakeBy(deadlineMs);
   }
 
-  clientDeadline(): number {
-    return this.#context.deadlines.after(this.#context.timeouts.clientIdleMs);
+  pace(): Pace {
+    return new Pace(this.#context.deadlines, this.#context.timeouts.pace);
   }
 
   flush(): void {

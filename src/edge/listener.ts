@@ -10,6 +10,7 @@ import type { PortKind } from "../core/port-kind.ts";
 import { canonicalServerName } from "../certs/server-name.ts";
 import type { Route, Router } from "../routing/router.ts";
 import type { ClientFacts } from "../upstream/forward.ts";
+import { KEEP_ALIVE_MS } from "../upstream/keep-alive.ts";
 import { chooseByHello } from "./choose-by-hello.ts";
 import type { ClientConnection, ConnectionContext, HeadTime } from "./client-connection.ts";
 import type { EdgeApp, EdgeService } from "./edge-app.ts";
@@ -105,7 +106,8 @@ export class Listener {
         raw.onClosed(connection);
       },
     };
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: false }, (socket) => this.#accept(socket));
+    const sockets = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS, pauseOnConnect: false };
+    this.#server = createServer(sockets, (socket) => this.#accept(socket));
     // Accepting can fail for a while (no more descriptors); the listener itself is not broken by it.
     this.#server.on("error", () => {});
   }

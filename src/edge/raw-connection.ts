@@ -12,7 +12,7 @@ import type { Ends } from "../core/ends.ts";
 import { ERRORS, type ErrorCode, type ProxyError } from "../core/errors.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import type { Route } from "../routing/router.ts";
-import { KEEP_ALIVE_MS, type Link, type LinkEvents } from "../upstream/link.ts";
+import type { Link, LinkEvents } from "../upstream/link.ts";
 import { SocketWriter, type WriteSlab } from "../upstream/socket-writer.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 import type { ConnectionHandler, RoutedConnection } from "./handle-connection.ts";
@@ -80,7 +80,6 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
     this.id = context.handler.nextId();
     this.#writer = new SocketWriter(socket, context.slab, facts.isSecure);
     context.deadlines.add(this);
-    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on("drain", () => this.#onClientDrain());
     socket.on("end", () => this.#onClientEnd());
     socket.on("error", () => this.#onClientClosed());

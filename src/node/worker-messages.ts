@@ -32,8 +32,11 @@ export interface WorkerTimeouts {
   readonly clientIdleMs: number;
   readonly upstreamConnectMs: number;
   readonly upstreamHeadMs: number;
+  readonly upstreamSilenceMs: number;
   readonly upstreamIdleMs: number;
   readonly udpIdleMs: number;
+  readonly tunnelIdleMs: number;
+  readonly totalMs: number;
   readonly drainMs: number;
 }
 
@@ -46,6 +49,7 @@ export interface WorkerLimits {
   readonly chunkExtensionBytes: number;
   readonly underscores: "pass" | "drop" | "refuse";
   readonly streams: number;
+  readonly clientBytesPerSecond: number;
   readonly waitingPerApp: number;
   readonly udpSessions: number;
   readonly attempts: number;

@@ -13,6 +13,7 @@ import type { Deadlines, Timed } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
 import { connectFailure, connectionFailure } from "./failures.ts";
 import { outliveFailedWrites } from "./failed-writes.ts";
+import { KEEP_ALIVE_MS } from "./keep-alive.ts";
 import { SocketWriter, type WriteSlab } from "./socket-writer.ts";
 
 /** What all upstream connections of a worker share. */
@@ -29,6 +30,10 @@ export interface UpstreamTimeouts {
   readonly connectMs: number;
   /** From the request's last byte to the response head; 0 is off. */
   readonly headMs: number;
+  /** The longest silence in the middle of a response; 0 is off. */
+  readonly silenceMs: number;
+  /** How long nothing may pass through a tunnel, either way; 0 is off. */
+  readonly tunnelIdleMs: number;
   /** How long an unused connection is kept. */
   readonly idleMs: number;
 }
@@ -44,6 +49,8 @@ export interface CarriedExchange extends ResponseSink {
   readonly attempts: number;
   /** Does the client wait for a 100 before it sends its body? */
   readonly expectsContinue: boolean;
+  /** It sees itself to it that the machine is not silent for too long. */
+  readonly watchesSilence: boolean;
   /** How the request's body is framed; "none" when there is none. */
   readonly requestBody: "none" | "length" | "chunked";
   /** The head was written: the body may follow. */
@@ -145,9 +152,12 @@ export class UpstreamConnection implements Timed, ResponseSink {
       writer.own(buffer, start, end);
       writer.text(CHUNK_END);
     } else writer.own(buffer, start, end);
-    if (writer.isFlowing) return true;
-    // One that takes no more of a request has as long as one that does not answer it.
-    if (!this.#hasAnswered) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.headMs);
+    if (writer.isFlowing) {
+      if (this.#hasAnswered) this.#waitForMore();
+      return true;
+    }
+    // One that takes no more of a request has as long as one that does not answer it, or does not go on.
+    if (!this.#hasAnswered) this.deadlineMs = this.#patience(this.#context.timeouts.headMs);
     return false;
   }
 
@@ -162,10 +172,12 @@ export class UpstreamConnection implements Timed, ResponseSink {
   sendEnd(): void {
     if (this.#exchange?.requestBody === "chunked") this.#writer!.text(this.#hasTrailers ? TRAILERS_END : LAST_CHUNK);
     this.#requestEnded = true;
-    if (!this.#hasAnswered) this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.headMs);
+    if (this.#hasAnswered) this.#waitForMore();
+    else this.deadlineMs = this.#patience(this.#context.timeouts.headMs);
   }
 
   tunnelData(buffer: Buffer, start: number, end: number): boolean {
+    this.#touchTunnel();
     this.#writer!.own(buffer, start, end);
     return this.#writer!.isFlowing;
   }
@@ -185,12 +197,15 @@ export class UpstreamConnection implements Timed, ResponseSink {
   pause(): void {
     this.#readPaused = true;
     this.#socket?.pause();
+    // While it is not read, the client is who is waited for.
+    if (this.#state === "busy") this.deadlineMs = Infinity;
   }
 
   resume(): void {
     if (!this.#readPaused) return;
     this.#readPaused = false;
     this.#socket?.resume();
+    if (this.#state === "busy") this.#waitForMore();
   }
 
   /** Ends the connection; its exchange, if any, hears nothing more. */
@@ -211,7 +226,10 @@ export class UpstreamConnection implements Timed, ResponseSink {
   onDeadline(): void {
     const address = `${this.#address.host}:${this.#address.port}`;
     if (this.#state === "connecting") this.#fail(new ProxyError("connect_timeout", `"${address}" did not accept the connection in time`));
-    else if (this.#state === "busy") this.#fail(new ProxyError("upstream_timeout", `"${address}" did not answer in time`));
+    else if (this.#state === "busy") {
+      const fault = this.#hasAnswered ? "fell silent in the middle of its response" : "did not answer in time";
+      this.#fail(new ProxyError("upstream_timeout", `"${address}" ${fault}`));
+    } else if (this.#state === "tunnel" && this.#exchange !== null) this.#fail(new ProxyError("connection_idle"));
     else this.destroy();
     this.#context.slab.flush();
   }
@@ -225,7 +243,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
     this.deadlineMs = Infinity;
     this.#hasAnswered = true;
     this.#keepAlive = head.keepAlive;
-    if (head.status === 101) this.#state = "tunnel";
+    if (head.status === 101) this.#enterTunnel();
     this.#exchange?.onHead(head);
   }
 
@@ -261,7 +279,7 @@ export class UpstreamConnection implements Timed, ResponseSink {
     this.#awaitsContinue = exchange.expectsContinue && !this.#requestEnded;
     // Otherwise its client is waited for, which has a deadline of its own.
     const isWaitedFor = this.#requestEnded || this.#awaitsContinue;
-    this.deadlineMs = isWaitedFor ? this.#context.deadlines.after(this.#context.timeouts.headMs) : Infinity;
+    this.deadlineMs = isWaitedFor ? this.#patience(this.#context.timeouts.headMs) : Infinity;
     exchange.onSent();
   }
 
@@ -272,8 +290,10 @@ export class UpstreamConnection implements Timed, ResponseSink {
   }
 
   #onRead(bytes: number, buffer: Buffer): boolean {
-    if (this.#state === "tunnel") this.#exchange?.onTunnelData(buffer, 0, bytes);
-    else if (this.#state === "busy") this.#decode(buffer, bytes);
+    if (this.#state === "tunnel") {
+      this.#touchTunnel();
+      this.#exchange?.onTunnelData(buffer, 0, bytes);
+    } else if (this.#state === "busy") this.#decode(buffer, bytes);
     else this.destroy(); // Bytes that nobody asked for: the next client must not get them.
     this.#context.slab.flush();
     return !this.#readPaused;
@@ -290,6 +310,29 @@ export class UpstreamConnection implements Timed, ResponseSink {
     if (this.#isTunnel()) {
       if (position < bytes) this.#exchange?.onTunnelData(buffer, position, bytes);
     } else if (this.#responseEnded) this.#settle(position < bytes);
+    else if (this.#hasAnswered) this.#waitForMore();
+  }
+
+  /** The last that was heard of the machine, or that it took, is now. */
+  #waitForMore(): void {
+    if (this.#state !== "busy" || this.#readPaused || this.#responseEnded) return;
+    this.deadlineMs = this.#patience(this.#context.timeouts.silenceMs);
+  }
+
+  /** The deadline of a machine that may be silent for so long. */
+  #patience(ms: number): number {
+    return this.#exchange?.watchesSilence === true ? Infinity : this.#context.deadlines.after(ms);
+  }
+
+  #enterTunnel(): void {
+    this.#state = "tunnel";
+    // Both may be silent for as long as they like, so the kernel has to find out if one is gone.
+    this.#socket!.setKeepAlive(true, KEEP_ALIVE_MS);
+    this.#touchTunnel();
+  }
+
+  #touchTunnel(): void {
+    if (this.#exchange !== null) this.deadlineMs = this.#patience(this.#context.timeouts.tunnelIdleMs);
   }
 
   #isTunnel(): boolean {
@@ -325,7 +368,9 @@ export class UpstreamConnection implements Timed, ResponseSink {
   }
 
   #onDrain(): void {
-    if (!this.#requestEnded) this.deadlineMs = Infinity;
+    if (this.#state === "tunnel") this.#touchTunnel();
+    else if (this.#hasAnswered) this.#waitForMore();
+    else if (!this.#requestEnded) this.deadlineMs = Infinity;
     this.#exchange?.onUpstreamDrain();
     this.#context.slab.flush();
   }

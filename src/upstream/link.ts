@@ -10,6 +10,7 @@ import { ProxyError } from "../core/errors.ts";
 import type { UpstreamContext } from "./connection.ts";
 import { connectFailure, connectionFailure } from "./failures.ts";
 import { outliveFailedWrites } from "./failed-writes.ts";
+import { KEEP_ALIVE_MS } from "./keep-alive.ts";
 import { SocketWriter } from "./socket-writer.ts";
 
 export interface LinkEvents {
@@ -33,9 +34,6 @@ export interface LinkOwner {
 }
 
 type State = "queued" | "connecting" | "open" | "closed";
-
-/** After this much silence the kernel asks the machine whether it is still there. */
-export const KEEP_ALIVE_MS = 60_000;
 
 export class Link implements Timed {
   deadlineMs = Infinity;

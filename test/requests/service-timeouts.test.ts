@@ -101,6 +101,24 @@ describe("idle_timeout", () => {
     await edge.untilReleased();
   });
 
+  test("is the only word on silence: a node that is less patient has none", async () => {
+    await using hasty = await startEdge({
+      edit: (text) => `${text}\n[http_service.http_options]\nidle_timeout = 5\n`,
+      tables: '[timeouts]\nupstream_head = "200ms"\nupstream_silence = "200ms"\ntunnel_idle = "200ms"',
+    });
+    await hasty.backend.answers((_, machine) => {
+      void (async () => {
+        await delay(700);
+        machine.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
+        await delay(700);
+        machine.send("well");
+      })();
+      return null;
+    });
+    using client = await hasty.connect();
+    assert.equal((await client.send(get()).response()).body, "well");
+  });
+
   test("does not run while the connection rests between two requests", async () => {
     await edge.backend.answers(() => response("well"));
     using client = await edge.connect();
