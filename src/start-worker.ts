@@ -109,6 +109,7 @@ class Worker {
     this.#handler = new RequestHandler({
       ...shared,
       deadlines: this.#deadlines,
+      isDraining: () => this.#isDraining,
       totalMs: timeouts.totalMs,
       compressors: new Compressors(limits.compressors),
       httpsPorts: () => this.#httpsPorts,

@@ -69,6 +69,8 @@ export interface ClientEvents {
   onClientDrain(): void;
   onTunnelInput(buffer: Buffer, start: number, end: number): void;
   onTunnelInputEnd(): void;
+  /** The node ends, and its tunnels with it as soon as their protocol allows. */
+  leaveTunnel(): void;
   /** The client is gone (`client_closed`), too slow, or broke the protocol in the middle of its request. */
   onClientFailed(code: ErrorCode): void;
 }

@@ -20,6 +20,7 @@ import type { Compressor, Compressors, CompressorSink } from "./compressor.ts";
 import { editResponse } from "./edit-response.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import { respondWithError, respondWithRedirect } from "./respond.ts";
+import { WebSocketTunnel, type WebSocketEnds } from "./web-socket.ts";
 
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
 export interface ExchangeDriver {
@@ -27,6 +28,8 @@ export interface ExchangeDriver {
   readonly deadlines: Deadlines;
   /** How long a request may take from its head to the end of its response; 0: for ever. */
   readonly totalMs: number;
+  /** The node is about to end. */
+  isDraining(): boolean;
   handle(exchange: Exchange): void;
   /** Tries again after a failed attempt, elsewhere if it can. `wasStale`: the failure says nothing about the machine. */
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void;
@@ -38,6 +41,9 @@ export interface ExchangeDriver {
   /** The exchange is over, whatever became of it. */
   onDone(exchange: Exchange): void;
 }
+
+/** How long both ends of a WebSocket may take to answer to a close frame. */
+const GOODBYE_MS = 5000;
 
 type State = "routing" | "waiting" | "sent" | "responding" | "tunnel" | "done";
 
@@ -64,6 +70,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   upstream: UpstreamConnection | null = null;
   waitsFor: "asleep" | "full" = "asleep";
   #tunnelEnds = 0;
+  /** null: no tunnel, or one of another protocol. */
+  #webSocket: WebSocketTunnel | null = null;
   #requestEnded = false;
   #trailersTaken = false;
   /** The machine takes no more of the request's body for now. */
@@ -213,7 +221,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.state = "responding";
     if (this.options === null) this.channel.sendHead(head, this);
     else this.#sendEditedHead(head, this.options);
-    if (head.status === 101) this.#openTunnel();
+    if (head.status === 101) this.#openTunnel(head.upgrade);
   }
 
   onData(buffer: Buffer, start: number, end: number): void {
@@ -269,7 +277,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
 
   onTunnelData(buffer: Buffer, start: number, end: number): void {
     this.#idle?.touch();
-    if (!this.channel.sendTunnelData(buffer, start, end)) this.upstream?.pause();
+    const webSocket = this.#webSocket;
+    const until = webSocket === null ? end : webSocket.fromMachine(buffer, start, end);
+    if (until > start && !this.channel.sendTunnelData(buffer, start, until)) this.upstream?.pause();
+    webSocket?.settle();
   }
 
   onTunnelEnd(): void {
@@ -305,12 +316,21 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   onTunnelInput(buffer: Buffer, start: number, end: number): void {
     this.bytesReceived += end - start;
     this.#idle?.touch();
-    if (this.upstream !== null && !this.upstream.tunnelData(buffer, start, end)) this.channel.pauseTunnel();
+    const webSocket = this.#webSocket;
+    const until = webSocket === null ? end : webSocket.fromClient(buffer, start, end);
+    if (until > start && this.upstream !== null && !this.upstream.tunnelData(buffer, start, until)) this.channel.pauseTunnel();
+    webSocket?.settle();
   }
 
   onTunnelInputEnd(): void {
     this.upstream?.tunnelEnd();
     this.#endTunnelSide();
+  }
+
+  /** Tells both ends of a WebSocket that the server goes away, and ends it when they have answered. Another tunnel goes on. */
+  leaveTunnel(): void {
+    if (this.state !== "tunnel" || this.#webSocket?.leave() !== true) return;
+    this.#total = new IdleWatch(this.#driver.deadlines, GOODBYE_MS, () => this.#onOverdue());
   }
 
   onClientFailed(code: ErrorCode): void {
@@ -385,10 +405,21 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.channel.flush();
   }
 
-  #openTunnel(): void {
+  #webSocketEnds(): WebSocketEnds {
+    return {
+      sendToClient: (frame) => void this.channel.sendTunnelData(frame, 0, frame.length),
+      sendToMachine: (frame) => void this.upstream?.tunnelData(frame, 0, frame.length),
+      endClient: () => this.channel.endTunnel(),
+      endMachine: () => this.upstream?.tunnelEnd(),
+    };
+  }
+
+  #openTunnel(protocol: string): void {
     this.state = "tunnel";
     this.#total?.stop();
+    if (protocol === "websocket") this.#webSocket = new WebSocketTunnel(this.#webSocketEnds());
     this.channel.openTunnel();
+    if (this.#driver.isDraining()) this.leaveTunnel();
   }
 
   #endTunnelSide(): void {

@@ -29,6 +29,7 @@ export interface RequestHandlerOptions {
   readonly places: Places;
   readonly ids: RequestIds;
   readonly deadlines: Deadlines;
+  readonly isDraining: () => boolean;
   /** How long a request may take in all; 0: for ever. */
   readonly totalMs: number;
   readonly compressors: Compressors;
@@ -67,6 +68,10 @@ export class RequestHandler implements ExchangeDriver {
     const { ids } = this.#options;
     const id = ids.next(Math.floor(startedUs / 1000));
     return new Exchange(this, channel, head, id, ids.traceparent(), this.#microseconds.of(startedUs), nowMs);
+  }
+
+  isDraining(): boolean {
+    return this.#options.isDraining();
   }
 
   /** The fixed order. */

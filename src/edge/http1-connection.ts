@@ -91,10 +91,14 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   drain(): void {
     this.#keepAlive = false;
     if (this.isIdle && this.#state === "open") this.#close();
+    else if (this.#state === "tunnel" && this.#context.isDraining()) this.#exchange?.leaveTunnel();
+    this.#context.slab.flush();
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    // A clean end could pass for the end of a body that runs until the connection closes.
+    if (this.#exchange !== null && this.client.scheme === "http") this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
     this.#onClosed();
   }
 

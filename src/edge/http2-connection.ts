@@ -76,6 +76,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
 
   /** Ends the connection if it rests; otherwise tells the client to open no more streams, and ends after those there are. */
   drain(): void {
+    if (this.#context.isDraining()) this.#streams.leaveTunnels();
     if (this.#state !== "open") return;
     this.#state = "draining";
     if (this.#streams.isEmpty) return this.#close(H2_ERROR.noError, "client_closed");

@@ -128,6 +128,11 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
     for (const stream of this.#streams.values()) if (!stream.remoteEnded) stream.onGone("client_closed");
   }
 
+  /** Tunnels end as soon as their protocol allows. */
+  leaveTunnels(): void {
+    for (const { exchange } of this.#streams.values()) exchange?.leaveTunnel();
+  }
+
   /** Ends those that the client kept waiting too long; returns when to ask again. */
   ask(nowMs: number): number {
     for (const stream of this.#streams.values()) if (stream.deadlineMs <= nowMs) stream.onDeadline();

@@ -1,12 +1,10 @@
 // A node that stops: takes no more connections, lets what is under way finish for as long as it may, and ends its machines or leaves them.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { WebSocket } from "ws";
 import { ask, askMachine, identify, machineOf, processApp, untilMachine } from "../support/apps.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestNode } from "../support/node.ts";
@@ -62,16 +60,19 @@ describe("a node that stops", () => {
     await identify(node.httpPort, "hello");
     using held = await RawClient.connect(node.httpPort);
     held.send(HOLD);
-    const socket = new WebSocket(`ws://127.0.0.1:${node.httpPort}/`, { headers: { host: "hello.localhost" } });
-    await once(socket, "open");
-    const closed = once(socket, "close");
+    using tunnel = await RawClient.connect(node.httpPort);
+    tunnel.send("GET / HTTP/1.1\r\nhost: hello.localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n");
+    tunnel.send("sec-websocket-version: 13\r\nsec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n");
+    await tunnel.response({ toHead: true });
     await eventually(() => node.node.control.inFlight(machineOf(node, "hello").id) === 2, "both in flight");
     const beganMs = performance.now();
     await node.node.stop();
     const tookMs = performance.now() - beganMs;
     assert.equal(await held.untilEnd(), "");
-    const [code] = (await closed) as [number];
-    assert.equal(code, 1006);
+    assert.equal(held.wasReset, true);
+    // It was told, but it did not answer.
+    await tunnel.untilEnd();
+    assert.equal(tunnel.rest, "\x88\x02\x03\xe9");
     assert.ok(tookMs > 290 && tookMs < 5000, `${tookMs} ms`);
   });
 
