@@ -8,6 +8,7 @@ import type { Component } from "./core/component.ts";
 import { ProxyError } from "./core/errors.ts";
 import type { MachineRecord } from "./core/machine.ts";
 import { REGIONS } from "./core/region-table.ts";
+import { runtimeWarning } from "./core/runtime.ts";
 import { supervise } from "./core/supervise.ts";
 import { createLog, logFailure } from "./telemetry/log.ts";
 import { Metrics } from "./telemetry/metrics.ts";
@@ -92,6 +93,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   const nodeId = nodeIdentity(node.dataDir);
   const log = createLog({ level: node.log.level, destination: node.log.file ?? "stderr", name: node.node });
   stack.defer(() => log.close());
+  const warning = runtimeWarning(process.version);
+  if (warning !== null) log.warn({ runtime: process.version }, warning);
   const startedAtMs = Date.now();
   const emit = options.onEvent ?? (() => {});
   const stopping = new AbortController();
