@@ -1,5 +1,5 @@
 // Clients and machines that fail at random moments, all at once: no place stays taken, no worker dies, and no response that looks whole is
-// wrong or somebody else's.
+// wrong or somebody else's. For longer: LASTS_MS=60000 SEED=1 node test/run.ts test/requests/random-failures.test.ts
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
@@ -8,6 +8,7 @@ import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib"
 import { staticApp } from "../support/backend.ts";
 import { get, head, HOST, rootOf, startEdge } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
+import { Http2Client, responseOf, type Http2Response } from "../support/http2-client.ts";
 import type { Message } from "../support/message.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { response, type Answer } from "../support/scripted-backend.ts";
@@ -15,6 +16,9 @@ import { response, type Answer } from "../support/scripted-backend.ts";
 const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000_000);
 const LASTS_MS = Number(process.env["LASTS_MS"] ?? 3000);
 const CLIENTS = 24;
+const HTTP2_CLIENTS = 6;
+/** A test has a minute otherwise. */
+const LIMIT_MS = LASTS_MS + 60_000;
 
 const edge = await startEdge({
   workers: 2,
@@ -142,6 +146,35 @@ async function exchange(client: RawClient, host: string, target: string): Promis
   }
 }
 
+/** Several streams at once, some of which the client gives up, and sometimes the whole connection. */
+async function runHttp2Client(name: string, untilMs: number): Promise<void> {
+  for (let i = 0; performance.now() < untilMs; i++) {
+    using client = await Http2Client.connect(edge.test);
+    const isLeaving = random() < 0.3;
+    if (isLeaving) setTimeout(() => client.session.destroy(), upTo(40));
+    const streams = Array.from({ length: 1 + upTo(8) }, (_, j) => exchangeHttp2(client, `/${name}${i}-${j}/${oneOf([1, 100, 30_000])}`));
+    for (const outcome of await Promise.all(streams)) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+    if (!isLeaving && random() < 0.5) client.session.close();
+  }
+}
+
+async function exchangeHttp2(client: Http2Client, target: string): Promise<string> {
+  const body = "b".repeat(oneOf([0, 10, 100_000]));
+  if (client.session.destroyed) return "h2 left";
+  const stream = client.open({ ":path": target, ":method": oneOf(["GET", "POST", "PUT"]) }, body === "");
+  if (body !== "") stream.end(oneOf([body, body, body.slice(0, upTo(body.length))]));
+  if (random() < 0.25) setTimeout(() => stream.close(8), upTo(20));
+  let answer: Http2Response;
+  try {
+    answer = await responseOf(stream);
+  } catch {
+    return "h2 ended";
+  }
+  // Where the client itself broke off, Node reports an end like any other.
+  if (answer.status === 200 && !stream.aborted) assert.equal(answer.body, bodyFor(target));
+  return `h2 ${String(answer.headers["kittiwake-error"] ?? answer.status)}`;
+}
+
 function contentOf(answer: Message): string {
   const bytes = Buffer.from(answer.body, "latin1");
   switch (answer.header("content-encoding")) {
@@ -156,10 +189,13 @@ function contentOf(answer: Message): string {
   }
 }
 
-test(`for ${LASTS_MS} ms (seed ${seed})`, async () => {
+test(`for ${LASTS_MS} ms (seed ${seed})`, { timeout: LIMIT_MS }, async () => {
   await edge.backend.answers((request, connection) => oneOf(MACHINES)(request, connection));
   const untilMs = performance.now() + LASTS_MS;
-  await Promise.all(Array.from({ length: CLIENTS }, (_, i) => runClient(`c${i}-`, untilMs)));
+  await Promise.all([
+    ...Array.from({ length: CLIENTS }, (_, i) => runClient(`c${i}-`, untilMs)),
+    ...Array.from({ length: HTTP2_CLIENTS }, (_, i) => runHttp2Client(`s${i}-`, untilMs)),
+  ]);
   console.log(`# ${JSON.stringify(outcomes)}`);
   assert.deepEqual(
     edge.test.events.filter(({ type }) => type === "worker_replaced"),
