@@ -358,6 +358,21 @@ const RECEIVING: readonly ConformanceCase[] = [
   },
   {
     section: "RFC 9113 6.9.1",
+    title: "more than the window of the connection, each stream within its own, is an error of the connection",
+    send: (client) => {
+      const post = block(request({ ":authority": FULL_HOST, ":method": "POST" }));
+      client.send(headers(1, block(request({ ":authority": FULL_HOST }))));
+      for (let stream = 3, left = client.granted(0) + 1; left > 0; stream += 2) {
+        const part = Math.min(left, client.granted(stream));
+        client.send(headers(stream, post, OPEN), body(stream, part));
+        left -= part;
+      }
+    },
+    expected: FLOW,
+    isOurs: true,
+  },
+  {
+    section: "RFC 9113 6.9.1",
     title: "as much as the window while nobody takes the body is held",
     send: async (client) => {
       client.send(WAITING, body(3, window(client)));
