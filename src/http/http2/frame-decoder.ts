@@ -3,6 +3,7 @@
 // and header blocks of several frames are copied. What a frame means for its stream is the sink's to know.
 
 import { H2_ERROR, ConnectionError } from "./connection-error.ts";
+import { HeaderBlock } from "./header-block.ts";
 import { DEFAULT_FRAME_BYTES, FLAG, FRAME, FRAME_HEAD_BYTES, HIGHEST_STREAM, PREFACE } from "./frame.ts";
 
 /** Hears every frame. Whatever it throws ends the connection; buffers are valid during the call only. */
@@ -35,9 +36,6 @@ export interface FrameLimits {
   readonly blockBytes: number;
 }
 
-/** CONTINUATION frames in one header block: no real one needs more, and empty ones could come for ever (CVE-2024-27983 and kin). */
-const MAX_CONTINUATIONS = 64;
-
 const IN_PREFACE = 0;
 const IN_HEAD = 1;
 /** In the payload of a frame that is needed whole. */
@@ -52,11 +50,11 @@ const EMPTY = Buffer.alloc(0);
 
 export class FrameDecoder {
   readonly #sink: FrameSink;
-  readonly #limits: FrameLimits;
+  readonly #block: HeaderBlock;
   #state = IN_PREFACE;
   #hasSettings = false;
   /** Of the preface, the head or a whole payload: how much has come. */
-  #held: Buffer = Buffer.allocUnsafe(FRAME_HEAD_BYTES);
+  #held: Buffer = EMPTY;
   #heldBytes = 0;
   #payload: Buffer = EMPTY;
   #length = 0;
@@ -66,21 +64,15 @@ export class FrameDecoder {
   /** Bytes left of DATA, of padding, or of an ignored frame. */
   #left = 0;
   #padding = 0;
-  /** The stream whose header block is incomplete, 0 for none. */
-  #blockStream = 0;
-  #blockEndStream = false;
-  #block: Buffer = EMPTY;
-  #blockBytes = 0;
-  #continuations = 0;
 
   constructor(sink: FrameSink, limits: FrameLimits) {
     this.#sink = sink;
-    this.#limits = limits;
+    this.#block = new HeaderBlock(limits.blockBytes);
   }
 
   /** Did the bytes so far end between two frames, and not within a header block? */
   get isBetweenFrames(): boolean {
-    return this.#state === IN_HEAD && this.#heldBytes === 0 && this.#blockStream === 0;
+    return this.#state === IN_HEAD && this.#heldBytes === 0 && this.#block.streamId === 0;
   }
 
   /** The stream of a DATA frame that is incomplete, otherwise 0. */
@@ -141,6 +133,7 @@ export class FrameDecoder {
       return position + FRAME_HEAD_BYTES;
     }
     const taken = Math.min(FRAME_HEAD_BYTES - this.#heldBytes, end - position);
+    if (this.#heldBytes === 0) this.#held = Buffer.allocUnsafe(FRAME_HEAD_BYTES);
     chunk.copy(this.#held, this.#heldBytes, position, position + taken);
     this.#heldBytes += taken;
     if (this.#heldBytes === FRAME_HEAD_BYTES) {
@@ -161,7 +154,7 @@ export class FrameDecoder {
     this.#streamId = streamId;
     if (length > DEFAULT_FRAME_BYTES) throw new ConnectionError(H2_ERROR.frameSizeError, "a frame is longer than announced");
     if (!this.#hasSettings) this.#expectSettings();
-    if (this.#blockStream !== 0 && (type !== FRAME.continuation || streamId !== this.#blockStream)) {
+    if (this.#block.streamId !== 0 && (type !== FRAME.continuation || streamId !== this.#block.streamId)) {
       throw new ConnectionError(H2_ERROR.protocolError, "a header block is interrupted");
     }
     switch (type) {
@@ -198,7 +191,7 @@ export class FrameDecoder {
         this.#needLength(4);
         break;
       case FRAME.continuation:
-        if (this.#blockStream === 0) throw new ConnectionError(H2_ERROR.protocolError, "a CONTINUATION frame without a header block");
+        if (this.#block.streamId === 0) throw new ConnectionError(H2_ERROR.protocolError, "a CONTINUATION frame without a header block");
         break;
       case FRAME.pushPromise:
         throw new ConnectionError(H2_ERROR.protocolError, "a client cannot push");
@@ -340,32 +333,12 @@ export class FrameDecoder {
       this.#sink.onHeaders(this.#streamId, buffer, start, end, endStream);
       return;
     }
-    this.#blockStream = this.#streamId;
-    this.#blockEndStream = endStream;
-    this.#blockBytes = 0;
-    this.#continuations = 0;
-    this.#appendToBlock(buffer, start, end);
+    this.#block.begin(this.#streamId, endStream, buffer, start, end);
   }
 
   #endContinuation(buffer: Buffer, start: number, end: number): void {
-    if (++this.#continuations > MAX_CONTINUATIONS) throw new ConnectionError(H2_ERROR.enhanceYourCalm, "too many CONTINUATION frames");
-    this.#appendToBlock(buffer, start, end);
-    if ((this.#flags & FLAG.endHeaders) === 0) return;
     const block = this.#block;
-    this.#block = EMPTY;
-    this.#blockStream = 0;
-    this.#sink.onHeaders(this.#streamId, block, 0, this.#blockBytes, this.#blockEndStream);
-  }
-
-  #appendToBlock(buffer: Buffer, start: number, end: number): void {
-    const bytes = this.#blockBytes + end - start;
-    if (bytes > this.#limits.blockBytes) throw new ConnectionError(H2_ERROR.enhanceYourCalm, "a header block is too long");
-    if (bytes > this.#block.length) {
-      const grown = Buffer.allocUnsafe(Math.min(Math.max(bytes * 2, 1024), this.#limits.blockBytes));
-      this.#block.copy(grown, 0, 0, this.#blockBytes);
-      this.#block = grown;
-    }
-    buffer.copy(this.#block, this.#blockBytes, start, end);
-    this.#blockBytes = bytes;
+    block.continue(buffer, start, end);
+    if ((this.#flags & FLAG.endHeaders) !== 0) this.#sink.onHeaders(this.#streamId, block.take(), 0, block.length, block.endStream);
   }
 }
