@@ -32,7 +32,7 @@ function toRules({ kittiwake, tls_options: tls, proxy_proto_options: proxy }: Do
     idleTimeoutMs: kittiwake.idle_timeout,
     isPassedThrough: kittiwake.tls_passthrough,
     proxyProtocol: kittiwake.udp_proxy_header ? "v2" : handlers.includes("proxy_proto") ? (proxy?.version ?? "v1") : null,
-    tls: toTlsRules(tls),
+    tls: handlers.includes("tls") || handlers.includes("pg_tls") ? toTlsRules(tls) : null,
   };
 }
 

@@ -225,6 +225,7 @@ export class Listener {
   #withCertificateOf(hostname: string, socket: Socket, begin: (context: SecureContext) => void): void {
     socket.on("error", ignore);
     this.#options.tls.SNICallback(hostname, (error, context) => {
+      if (this.#isDraining) socket.destroy();
       if (socket.destroyed) return;
       if (error === null && context !== undefined) return begin(context);
       socket.destroy();

@@ -2,6 +2,7 @@
 // datagrams of a client to the same one, so each worker knows its own sessions only.
 
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { networkInterfaces } from "node:os";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Router } from "../routing/router.ts";
 import type { EdgeApp, EdgeService } from "./edge-app.ts";
@@ -25,6 +26,9 @@ export class UdpListener {
   readonly #socket: Socket;
   readonly #sessions = new Map<string, UdpSession>();
   readonly #context: UdpContext;
+  /** Addresses of this computer. */
+  readonly #ownIps = new Set(Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address)));
+  #boundPort = 0;
   #isClosed = false;
 
   constructor(options: UdpListenerOptions) {
@@ -55,7 +59,8 @@ export class UdpListener {
     this.#socket.once("error", reject);
     this.#socket.bind({ address: host, port, exclusive: true }, () => {
       this.#socket.removeListener("error", reject);
-      resolve(this.#socket.address().port);
+      this.#boundPort = this.#socket.address().port;
+      resolve(this.#boundPort);
     });
     return promise;
   }
@@ -74,9 +79,14 @@ export class UdpListener {
   }
 
   #onDatagram(datagram: Buffer, { address, port }: RemoteInfo): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isForged(address, port)) return;
     const session = this.#sessions.get(keyOf(address, port)) ?? this.#open(address, port);
     session?.onDatagram(datagram);
+  }
+
+  /** Nobody is there to be answered at port 0; and what seems to come from here would be answered to itself, over and over. */
+  #isForged(ip: string, port: number): boolean {
+    return port === 0 || (port === this.#boundPort && (ip.startsWith("127.") || this.#ownIps.has(ip)));
   }
 
   /** null: the datagram is dropped. */

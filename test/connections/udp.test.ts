@@ -128,6 +128,19 @@ test("datagrams of any bytes and lengths pass, empty ones too", async (t) => {
   );
 });
 
+test("what seems to come from the port itself is dropped, or it would be answered to itself for ever", async (t) => {
+  using machine = (await Peer.bound()).echoes("m");
+  const node = await startUdp(t, { machines: [machine.port] });
+  const port = node.boundPort(PORT, "udp");
+  using forged = new Peer();
+  forged.socket.bind(port, "127.0.0.2");
+  await once(forged.socket, "listening");
+  forged.send("forged", port);
+  using client = (await Peer.bound()).send("real", port);
+  await client.until(1);
+  assert.deepEqual([machine.texts, forged.texts], [["real"], []]);
+});
+
 test("a session ends after its time without a datagram, and gives its place back", async (t) => {
   using machine = (await Peer.bound()).echoes("m");
   const node = await startUdp(t, { machines: [machine.port], tables: '[timeouts]\nudp_idle = "500ms"' });
