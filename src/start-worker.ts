@@ -26,7 +26,7 @@ import type { Exchange } from "./edge/exchange.ts";
 import { ConnectionHandler, type ConnectionHandlerOptions } from "./edge/handle-connection.ts";
 import { HeadTimes } from "./edge/head-times.ts";
 import { RequestHandler } from "./edge/handle-request.ts";
-import { OutputPool } from "./edge/http2-output.ts";
+import { OutputPool } from "./upstream/http2-output.ts";
 import type { Http2Shared } from "./edge/http2-streams.ts";
 import type { HttpsPorts } from "./edge/redirects.ts";
 import { Listener, type ListenerTls } from "./edge/listener.ts";
@@ -74,7 +74,9 @@ class Worker {
     this.#accessLog = data.accessLog === null ? null : createAccessLog(data.accessLog);
     const { limits, timeouts } = data;
     const load = new LoadTable(data.load, data.index);
-    this.#pools = new Pools({
+    const cache = new FieldCache();
+    this.#http2 = { outputs: new OutputPool(), cache, responses: new ResponseEncoder(cache), heads: [], maxStreams: limits.streams };
+    const upstream = {
       deadlines: this.#deadlines,
       slab: this.#slab,
       readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
@@ -86,7 +88,8 @@ class Worker {
         idleMs: timeouts.upstreamIdleMs,
         tunnelIdleMs: timeouts.tunnelIdleMs,
       },
-    });
+    };
+    this.#pools = new Pools(upstream, this.#http2);
     this.#gate = new Gate({
       load,
       deadlines: this.#deadlines,
@@ -119,8 +122,6 @@ class Worker {
         this.#accessLog?.write(unreadableLine(sender, code, requestId));
       },
     });
-    const cache = new FieldCache();
-    this.#http2 = { outputs: new OutputPool(), cache, responses: new ResponseEncoder(cache), heads: [], maxStreams: limits.streams };
     this.#sni = createSniCallback({
       isDeclared: (hostname) => this.#router.match(hostname) !== null,
       fetch: (hostname) => this.#fetchCertificate(hostname),
@@ -268,7 +269,11 @@ class Worker {
     this.#headTimes.forget();
     const pools = new Set<object>();
     for (const app of this.#router.apps) {
-      for (const service of app.services) for (const machine of service.machines) if (machine.pool !== null) pools.add(machine.pool);
+      for (const service of app.services)
+        for (const { pool, http2Pool } of service.machines) {
+          if (pool !== null) pools.add(pool);
+          if (http2Pool !== null) pools.add(http2Pool);
+        }
     }
     this.#pools.prune(pools);
   }

@@ -24,7 +24,8 @@ export function toPort(port: DocumentPort, service: TcpService, path: KeyPath, f
   }
   const http = toHttpOptions(port.http_options, [...path, "http_options"], findings);
   if (http !== null && !handlers.includes("http")) findings.warning([...path, "http_options"], 'no effect without the "http" handler');
-  return { start, end, handlers, forceHttps: port.force_https, http, rules: toRules(port, handlers) };
+  const h2Backend = port.http_options?.h2_backend ?? false;
+  return { start, end, handlers, forceHttps: port.force_https, http, h2Backend, rules: toRules(port, handlers) };
 }
 
 function toRules({ kittiwake, tls_options: tls, proxy_proto_options: proxy }: DocumentPort, handlers: readonly Handler[]): ConnectionRules {

@@ -122,7 +122,7 @@ const httpOptions = z
       .boolean()
       .default(false)
       .describe("Compress responses at the edge with zstd, br or gzip; the app opts one out with `Content-Encoding: none`."),
-    h2_backend: z.boolean().default(false).meta({ description: "Speak HTTP/2 without TLS to the machine.", pending: true }),
+    h2_backend: z.boolean().default(false).meta({ description: "Speak HTTP/2 without TLS to the machine, with prior knowledge (h2c)." }),
     idle_timeout: seconds.meta({
       description:
         "Seconds in which nothing may pass between the edge and the machine for a request, a response or a tunnel; 0 is for ever.",

@@ -66,14 +66,16 @@ export function toServices(document: FlyDocument, groupNames: readonly string[],
 /** [http_service] is sugar for these two; force_https is the business of port 80 alone. */
 function webPorts(service: HttpService, path: KeyPath, findings: Findings): ServicePort[] {
   const http = toHttpOptions(service.http_options, [...path, "http_options"], findings);
+  const h2Backend = service.http_options?.h2_backend ?? false;
   return [
-    { start: 80, end: 80, handlers: ["http"], forceHttps: service.force_https, http, rules: PLAIN_RULES },
+    { start: 80, end: 80, handlers: ["http"], forceHttps: service.force_https, http, h2Backend, rules: PLAIN_RULES },
     {
       start: 443,
       end: 443,
       handlers: ["http", "tls"],
       forceHttps: false,
       http,
+      h2Backend,
       rules: { ...PLAIN_RULES, tls: toTlsRules(service.tls_options) },
     },
   ];

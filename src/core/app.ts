@@ -94,6 +94,8 @@ export interface ServicePort {
   readonly forceHttps: boolean;
   /** null where nothing of it is asked for, the usual case. */
   readonly http: HttpOptions | null;
+  /** The machine speaks HTTP/2 without TLS, with prior knowledge. */
+  readonly h2Backend: boolean;
   readonly rules: ConnectionRules;
 }
 

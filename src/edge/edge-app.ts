@@ -3,6 +3,7 @@
 import type { AppEntry, MachineEntry, ServiceEntry } from "../catalog/entry.ts";
 import type { AppTraffic, MachineTraffic, Traffic } from "../telemetry/traffic.ts";
 import { rank, type Ranked } from "../routing/rank.ts";
+import type { Http2Pool } from "../upstream/http2-pool.ts";
 import type { Pool, Pools } from "../upstream/pools.ts";
 import { ErrorPages } from "./error-pages.ts";
 
@@ -22,6 +23,8 @@ export interface EdgeService extends Omit<ServiceEntry, "machines"> {
 export interface EdgeMachine extends MachineEntry {
   /** null while it is not up. */
   readonly pool: Pool | null;
+  /** For ports with `h2_backend`; null while the machine is not up, and where there are none. */
+  readonly http2Pool: Http2Pool | null;
   readonly traffic: MachineTraffic;
 }
 
@@ -32,7 +35,8 @@ export function edgeApp(entry: AppEntry, pools: Pools, traffic: Traffic): EdgeAp
       const isUp = machine.state === "started" && machine.address !== null;
       const counters = traffic.machine(entry.name, { id: machine.id, region: machine.region });
       const pool = isUp ? pools.pool(machine.address!, service.reusesConnections, counters) : null;
-      return { ...machine, pool, traffic: counters };
+      const http2Pool = isUp && service.ports.some((port) => port.h2Backend) ? pools.http2Pool(machine.address!, counters) : null;
+      return { ...machine, pool, http2Pool, traffic: counters };
     });
     const ranked = rank(machines, service.autoStart);
     const { wakeTimeoutMs } = entry;

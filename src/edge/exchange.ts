@@ -10,8 +10,8 @@ import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
 import type { HttpOptions } from "../core/app.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
-import type { CarriedExchange, UpstreamConnection } from "../upstream/connection.ts";
-import { machineHead, type RequestFacts } from "../upstream/forward.ts";
+import type { CarriedExchange, Carrier } from "../upstream/connection.ts";
+import { machineFields, machineHead, type AddedField, type ClientFacts, type RequestFacts } from "../upstream/forward.ts";
 import type { Waiting } from "../wake/gate.ts";
 import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
@@ -62,12 +62,14 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   service: EdgeService | null = null;
   /** What its port asks for; null for nothing, the usual case. */
   options: HttpOptions | null = null;
+  /** Does the machine speak HTTP/2 on its port? */
+  isHttp2Backend = false;
   /** The machine that a place is claimed on. */
   machine: EdgeMachine | null = null;
   /** Machines that failed this request. */
   tried: EdgeMachine[] | null = null;
   attempts = 0;
-  upstream: UpstreamConnection | null = null;
+  upstream: Carrier | null = null;
   waitsFor: "asleep" | "full" = "asleep";
   #tunnelEnds = 0;
   /** null: no tunnel, or one of another protocol. */
@@ -167,6 +169,14 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
 
   requestHead(): string {
     return machineHead(this.head, this.channel.client, this.channel.clientLines, this, this.service!.reusesConnections);
+  }
+
+  get request(): { head: RequestHead; client: ClientFacts } {
+    return { head: this.head, client: this.channel.client };
+  }
+
+  requestFields(): AddedField[] {
+    return machineFields(this.head, this.channel.client, this);
   }
 
   onSent(): void {

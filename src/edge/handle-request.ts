@@ -84,6 +84,7 @@ export class RequestHandler implements ExchangeDriver {
     if (route === null) return exchange.refuse("misdirected_request");
     exchange.service = route.service;
     exchange.options = route.port.http;
+    exchange.isHttp2Backend = route.port.h2Backend;
     if (route.port.forceHttps && channel.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
     if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
     this.#route(exchange);
@@ -177,6 +178,7 @@ export class RequestHandler implements ExchangeDriver {
     if (route === null) return exchange.refuse("no_machine");
     exchange.service = route.service;
     exchange.options = route.port.http;
+    exchange.isHttp2Backend = route.port.h2Backend;
     exchange.tried = null;
     this.#route(exchange);
   }
@@ -201,7 +203,9 @@ export class RequestHandler implements ExchangeDriver {
     exchange.attempts++;
     exchange.code = null;
     if (service.ranked.hasWakeable && this.#options.balancer.isBusy(machine, service.softLimit)) this.#options.onBusy(service);
-    forward(exchange, machine.pool!);
+    // An Upgrade is something of HTTP/1.1, and so is what follows it.
+    const http2Pool = exchange.isHttp2Backend && exchange.head.upgrade === "" ? machine.http2Pool : null;
+    forward(exchange, http2Pool ?? machine.pool!);
   }
 
   #hold(exchange: Exchange, waitsFor: "asleep" | "full"): void {

@@ -10,8 +10,8 @@ import type { Timed } from "../core/deadlines.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { clientLines, type ClientFacts, type ClientLines } from "../upstream/forward.ts";
 import type { ClientConnection, ConnectionContext, HeadTime } from "./client-connection.ts";
-import { Http2Output, type OutputOwner } from "./http2-output.ts";
-import { Http2Sender } from "./http2-sender.ts";
+import { Http2Output, type OutputOwner } from "../upstream/http2-output.ts";
+import { Http2Sender } from "../upstream/http2-sender.ts";
 import { Http2Streams, type Http2Shared, type StreamsOwner } from "./http2-streams.ts";
 
 type State = "open" | "draining" | "closing" | "closed";
@@ -58,7 +58,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
       [SETTING.noRfc7540Priorities, 1],
     ]);
     this.#streams = new Http2Streams(this, this.#sender, context, shared);
-    this.#decoder = new FrameDecoder(this.#streams, { blockBytes: 2 * limits.headBytes });
+    this.#decoder = new FrameDecoder(this.#streams, { sender: "client", blockBytes: 2 * limits.headBytes });
     this.#headMs = headTime.ms;
     this.#idleDeadlineMs = headTime.firstDeadlineMs;
     this.deadlineMs = headTime.firstDeadlineMs;

@@ -12,8 +12,8 @@ import type { Fields, ResponseHead } from "../http/message.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { ClientFacts, ClientLines } from "../upstream/forward.ts";
 import type { ClientChannel, ClientEvents, OwnFacts, OwnField } from "./client-channel.ts";
-import { HeldBytes } from "./held-bytes.ts";
-import type { Http2Sender, SendingStream } from "./http2-sender.ts";
+import { HeldBytes } from "../upstream/held-bytes.ts";
+import type { Http2Sender, SendingStream } from "../upstream/http2-sender.ts";
 import type { Pace } from "./pace.ts";
 
 /** The connection, as its streams see it. */

@@ -13,8 +13,8 @@ import type { ErrorCode } from "../core/errors.ts";
 import type { ClientFacts, ClientLines } from "../upstream/forward.ts";
 import type { ConnectionContext, Sender } from "./client-connection.ts";
 import { Http2Floods } from "./http2-floods.ts";
-import type { OutputPool } from "./http2-output.ts";
-import type { Http2Sender } from "./http2-sender.ts";
+import type { OutputPool } from "../upstream/http2-output.ts";
+import type { Http2Sender } from "../upstream/http2-sender.ts";
 import { Http2Stream, type StreamHost } from "./http2-stream.ts";
 import { Pace } from "./pace.ts";
 

@@ -7,11 +7,12 @@ import { connect, type Socket } from "node:net";
 import { CHUNK_END, LAST_CHUNK, TRAILERS_END, chunkStart, lastChunkWithTrailers } from "../http/http1/encode.ts";
 import type { Http1ResponseHead } from "../http/http1/response-decoder.ts";
 import { ResponseDecoder, type ResponseLimits } from "../http/http1/response-decoder.ts";
-import type { Fields, ResponseSink } from "../http/message.ts";
+import type { Fields, RequestHead, ResponseSink } from "../http/message.ts";
 import type { Address } from "../core/app.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
 import { connectFailure, connectionFailure } from "./failures.ts";
+import type { AddedField, ClientFacts } from "./forward.ts";
 import { outliveFailedWrites } from "./failed-writes.ts";
 import { KEEP_ALIVE_MS } from "./keep-alive.ts";
 import { SocketWriter, type WriteSlab } from "./socket-writer.ts";
@@ -38,12 +39,34 @@ export interface UpstreamTimeouts {
   readonly idleMs: number;
 }
 
+/** What carries an attempt to the machine: a connection, or a stream of one. */
+export interface Carrier {
+  /** Appends body bytes that nobody will overwrite. False: stop until `onUpstreamDrain`. */
+  sendData(buffer: Buffer, start: number, end: number): boolean;
+  sendTrailers(fields: Fields): void;
+  /** The request's body is complete. */
+  sendEnd(): void;
+  tunnelData(buffer: Buffer, start: number, end: number): boolean;
+  /** The client will send no more through the tunnel. */
+  tunnelEnd(): void;
+  /** Both sides have ended the tunnel. Its exchange is over; what the machine has not taken yet still goes out to it. */
+  leaveTunnel(): void;
+  /** Stops the response, after what is under way. */
+  pause(): void;
+  resume(): void;
+  /** Ends the attempt; its exchange hears nothing more. */
+  destroy(): void;
+}
+
 /** The exchange that a connection carries. A failure comes once, and nothing after it. */
 export interface CarriedExchange extends ResponseSink {
-  /** The request's head as it goes to the machine; asked for when the connection stands. */
+  /** The request's head as it goes to the machine, as HTTP/1.1 text; asked for when the connection stands. */
   requestHead(): string;
+  /** The request as it came, and from whom; what the edge adds to it are `requestFields`. For a machine that speaks HTTP/2. */
+  readonly request: { readonly head: RequestHead; readonly client: ClientFacts };
+  requestFields(): AddedField[];
   /** Set before anything else happens, and left alone by the connection. */
-  upstream: UpstreamConnection | null;
+  upstream: Carrier | null;
   readonly isHeadRequest: boolean;
   /** Attempts so far, this one included. */
   readonly attempts: number;
@@ -79,7 +102,7 @@ const TUNNEL_FLUSH_MS = 60_000;
 
 type State = "queued" | "connecting" | "busy" | "idle" | "tunnel" | "closed";
 
-export class UpstreamConnection implements Timed, ResponseSink {
+export class UpstreamConnection implements Carrier, Timed, ResponseSink {
   deadlineMs = Infinity;
   readonly #context: UpstreamContext;
   readonly #owner: ConnectionOwner;

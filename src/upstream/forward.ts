@@ -6,6 +6,7 @@ import { FIELD } from "../http/field-names.ts";
 import type { RequestHead } from "../http/message.ts";
 import { acceptsTrailers } from "../http/trailers.ts";
 import type { CarriedExchange } from "./connection.ts";
+import type { Http2Pool } from "./http2-pool.ts";
 import type { Pool } from "./pools.ts";
 
 /** What is the same for every request of a client's connection. */
@@ -30,7 +31,7 @@ export interface RequestFacts {
   readonly startedText: string;
 }
 
-export function forward(exchange: CarriedExchange, pool: Pool): void {
+export function forward(exchange: CarriedExchange, pool: Pool | Http2Pool): void {
   pool.carry(exchange);
 }
 
@@ -44,36 +45,43 @@ export interface ClientLines {
   readonly version: number;
 }
 
+/** A field that the edge adds; the name in lower case. */
+export type AddedField = readonly [name: string, value: string];
+
 /** @param version of the protocol that the client speaks, as in `RequestHead` */
 export function clientLines(client: ClientFacts, version: number): ClientLines {
-  const ssl = client.scheme === "https" ? "on" : "off";
-  const fixed =
-    `fly-client-ip: ${client.ip}\r\n` +
-    `fly-forwarded-port: ${client.port}\r\n` +
-    `fly-forwarded-proto: ${client.scheme}\r\n` +
-    `fly-forwarded-ssl: ${ssl}\r\n` +
-    `fly-region: ${client.region}\r\n` +
-    `x-forwarded-proto: ${client.scheme}\r\n` +
-    `x-forwarded-ssl: ${ssl}\r\n`;
-  return { fixed: flat(fixed), usual: flat(fixed + forwardedLines(client, "", VERSIONS[version]!, "", String(client.port))), version };
+  const fixed = lines(fixedFields(client));
+  const usual = lines(forwardedFields(client, "", VERSIONS[version]!, "", String(client.port)));
+  return { fixed: flat(fixed), usual: flat(fixed + usual), version };
+}
+
+/** What the edge adds to the request's own fields, for a machine that does not get lines. */
+export function machineFields(head: RequestHead, client: ClientFacts, request: RequestFacts): AddedField[] {
+  return [
+    ...fixedFields(client),
+    ...changedFields(head, client),
+    ["fly-request-id", request.id],
+    ["fly-traceparent", request.traceparent],
+    ["x-request-start", `t=${request.startedText}`],
+  ];
 }
 
 /** The whole head of the request as the machine gets it. */
 export function machineHead(
   head: RequestHead,
   client: ClientFacts,
-  lines: ClientLines,
+  ready: ClientLines,
   request: RequestFacts,
   keepsAlive: boolean,
 ): string {
   const { fields } = head;
   const isUsual =
-    head.version === lines.version &&
+    head.version === ready.version &&
     fields.find(FIELD.xForwardedFor) === -1 &&
     fields.find(FIELD.via) === -1 &&
     fields.find(FIELD.xForwardedPort) === -1;
   let added =
-    `${isUsual ? lines.usual : lines.fixed + changedLines(head, client)}` +
+    `${isUsual ? ready.usual : ready.fixed + lines(changedFields(head, client))}` +
     `fly-request-id: ${request.id}\r\nfly-traceparent: ${request.traceparent}\r\nx-request-start: t=${request.startedText}\r\n`;
   // What comes back may have trailers only if the client wants them, since it is for it that the edge takes them (RFC 9110 section 10.1.4).
   const wantsTrailers = fields.find(FIELD.te) !== -1 && head.version >= 11 && acceptsTrailers(fields);
@@ -85,11 +93,24 @@ export function machineHead(
   return encodeRequestHead(head, added);
 }
 
-/** The lines to which the client's own fields contribute. */
-function changedLines(head: RequestHead, client: ClientFacts): string {
+function fixedFields(client: ClientFacts): AddedField[] {
+  const ssl = client.scheme === "https" ? "on" : "off";
+  return [
+    ["fly-client-ip", client.ip],
+    ["fly-forwarded-port", String(client.port)],
+    ["fly-forwarded-proto", client.scheme],
+    ["fly-forwarded-ssl", ssl],
+    ["fly-region", client.region],
+    ["x-forwarded-proto", client.scheme],
+    ["x-forwarded-ssl", ssl],
+  ];
+}
+
+/** The fields to which the client's own contribute. */
+function changedFields(head: RequestHead, client: ClientFacts): AddedField[] {
   const { fields } = head;
   const port = fields.find(FIELD.xForwardedPort);
-  return forwardedLines(
+  return forwardedFields(
     client,
     joined(head, FIELD.xForwardedFor),
     VERSIONS[head.version]!,
@@ -98,12 +119,16 @@ function changedLines(head: RequestHead, client: ClientFacts): string {
   );
 }
 
-function forwardedLines(client: ClientFacts, addresses: string, version: string, via: string, port: string): string {
-  return (
-    `x-forwarded-for: ${addresses}${client.ip}, ${client.localIp}\r\n` +
-    `via: ${via}${version} kittiwake\r\n` +
-    `x-forwarded-port: ${port}\r\n`
-  );
+function forwardedFields(client: ClientFacts, addresses: string, version: string, via: string, port: string): AddedField[] {
+  return [
+    ["x-forwarded-for", `${addresses}${client.ip}, ${client.localIp}`],
+    ["via", `${via}${version} kittiwake`],
+    ["x-forwarded-port", port],
+  ];
+}
+
+function lines(fields: readonly AddedField[]): string {
+  return fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
 }
 
 /** All values of a list field, each followed by a comma, so that one more can be appended. */

@@ -2,6 +2,8 @@
 
 import type { Address } from "../core/app.ts";
 import { UpstreamConnection, type CarriedExchange, type ConnectionOwner, type UpstreamContext } from "./connection.ts";
+import type { Http2UpstreamShared } from "./http2-connection.ts";
+import { Http2Pool } from "./http2-pool.ts";
 import { Link, type LinkEvents, type LinkOwner } from "./link.ts";
 
 /** Connections being set up to one machine at once: a burst on a machine that just woke must fit its listen backlog. */
@@ -15,10 +17,13 @@ export interface PoolObserver {
 
 export class Pools {
   readonly #context: UpstreamContext;
+  readonly #http2: Http2UpstreamShared;
   readonly #pools = new Map<string, Pool>();
+  readonly #http2Pools = new Map<string, Http2Pool>();
 
-  constructor(context: UpstreamContext) {
+  constructor(context: UpstreamContext, http2: Http2UpstreamShared) {
     this.#context = context;
+    this.#http2 = http2;
   }
 
   /** The pool of an address; machines keep a reference to theirs. */
@@ -32,12 +37,25 @@ export class Pools {
     return pool;
   }
 
+  /** The pool of an address where HTTP/2 is spoken. */
+  http2Pool(address: Address, observer: PoolObserver): Http2Pool {
+    const key = `${address.host} ${address.port}`;
+    let pool = this.#http2Pools.get(key);
+    if (pool === undefined) this.#http2Pools.set(key, (pool = new Http2Pool(this.#context, this.#http2, address, observer)));
+    return pool;
+  }
+
   /** Closes what rests in pools that are not in `used` and forgets them. */
   prune(used: ReadonlySet<object>): void {
     for (const [key, pool] of this.#pools) {
       if (used.has(pool)) continue;
       pool.closeIdle();
       this.#pools.delete(key);
+    }
+    for (const [key, pool] of this.#http2Pools) {
+      if (used.has(pool)) continue;
+      pool.closeIdle();
+      this.#http2Pools.delete(key);
     }
   }
 

@@ -50,8 +50,8 @@ test("http_service is one TCP service with port 80, which alone forces HTTPS, an
       minMachinesRunning: 0,
       concurrency: { type: "connections", softLimit: 20, hardLimit: null },
       ports: [
-        { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null, rules: PLAIN_RULES },
-        { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null, rules: PLAIN_RULES },
+        { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null, h2Backend: false, rules: PLAIN_RULES },
+        { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null, h2Backend: false, rules: PLAIN_RULES },
       ],
       checks: [
         {
@@ -115,7 +115,7 @@ test("http_service comes before services, keys tell services on one port apart, 
   assert.ok(http?.type === "http");
   assert.deepEqual([http.method, http.headers], ["HEAD", { "X-Probe": "1" }]);
   assert.deepEqual(app.services[1]!.ports, [
-    { start: 8081, end: 8081, handlers: ["http", "tls"], forceHttps: false, http: null, rules: PLAIN_RULES },
+    { start: 8081, end: 8081, handlers: ["http", "tls"], forceHttps: false, http: null, h2Backend: false, rules: PLAIN_RULES },
   ]);
 });
 
@@ -267,7 +267,6 @@ test("what is not yet in force is listed and never stands in the way", (t) => {
     'pending apps/a.toml:6 kittiwake.region_policy: "local-only" is understood, not yet in force',
     'pending apps/a.toml:7 kittiwake.driver: "docker" is understood, not yet in force',
     "pending apps/a.toml:8 kittiwake.warm_detour: true is understood, not yet in force",
-    "pending apps/a.toml:10 http_service.http_options.h2_backend: understood, not yet in force",
   ]);
 });
 

@@ -18,6 +18,7 @@ const port = (start: number, end = start, handlers: Handler[] = ["http"]): Servi
   handlers,
   forceHttps: false,
   http: null,
+  h2Backend: false,
   rules: PLAIN_RULES,
 });
 const app = (name: string, hostnames: string[], services: Service[] = []): App => ({ name, hostnames, services });

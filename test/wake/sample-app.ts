@@ -13,8 +13,8 @@ export function sampleService(changes: Partial<Service> = {}): Service {
     minMachinesRunning: 0,
     concurrency: { type: "requests", softLimit: 20, hardLimit: null },
     ports: [
-      { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null, rules: PLAIN_RULES },
-      { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null, rules: PLAIN_RULES },
+      { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null, h2Backend: false, rules: PLAIN_RULES },
+      { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null, h2Backend: false, rules: PLAIN_RULES },
     ],
     checks: [],
     maxBodyBytes: null,

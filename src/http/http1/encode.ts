@@ -8,7 +8,7 @@ import { Http2Fields } from "../http2/request-head.ts";
 import { Http1Fields } from "./fields.ts";
 
 /** Fields of a request that are not copied: hop-by-hop, framing, and those that the edge writes itself. */
-const REQUEST_DROPS = flags([
+export const REQUEST_DROPS: Uint8Array = flags([
   FIELD.withheld,
   FIELD.host,
   FIELD.connection,

@@ -1,4 +1,4 @@
-// Hot path. Bytes of a client's HTTP/2 connection in, frames out; checked as far as a frame alone can be (RFC 9113 sections 4 and 6).
+// Hot path. Bytes of an HTTP/2 connection in, frames out, a client's or a machine's; checked as far as a frame alone can be (RFC 9113 sections 4 and 6).
 // Whatever is in the chunk as a whole is read in place. The payload of DATA passes on as it comes; only other frames that came in pieces
 // and header blocks of several frames are copied. What a frame means for its stream is the sink's to know.
 
@@ -24,7 +24,7 @@ export interface FrameSink {
   /** Eight bytes of data. */
   onPing(buffer: Buffer, start: number): void;
   onPingAck(): void;
-  onGoaway(code: number): void;
+  onGoaway(code: number, lastStreamId: number): void;
   /** `increment` may be 0, which is an error of the stream or, on stream 0, of the connection. */
   onWindowUpdate(streamId: number, increment: number): void;
   /** A PRIORITY frame, or one of an unknown type: means nothing here. */
@@ -32,6 +32,8 @@ export interface FrameSink {
 }
 
 export interface FrameLimits {
+  /** A client begins with a preface, a server does not. */
+  readonly sender: "client" | "server";
   /** Most bytes of a header block as it comes. */
   readonly blockBytes: number;
 }
@@ -68,6 +70,7 @@ export class FrameDecoder {
   constructor(sink: FrameSink, limits: FrameLimits) {
     this.#sink = sink;
     this.#block = new HeaderBlock(limits.blockBytes);
+    if (limits.sender === "server") this.#state = IN_HEAD;
   }
 
   /** Did the bytes so far end between two frames, and not within a header block? */
@@ -194,7 +197,7 @@ export class FrameDecoder {
         if (this.#block.streamId === 0) throw new ConnectionError(H2_ERROR.protocolError, "a CONTINUATION frame without a header block");
         break;
       case FRAME.pushPromise:
-        throw new ConnectionError(H2_ERROR.protocolError, "a client cannot push");
+        throw new ConnectionError(H2_ERROR.protocolError, "nobody may push here");
       default:
         this.#ignore();
         return;
@@ -312,7 +315,7 @@ export class FrameDecoder {
         else sink.onSettings(buffer, start, end);
         return;
       default:
-        sink.onGoaway(buffer.readUInt32BE(start + 4));
+        sink.onGoaway(buffer.readUInt32BE(start + 4), buffer.readUInt32BE(start) & HIGHEST_STREAM);
     }
   }
 

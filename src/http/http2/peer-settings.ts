@@ -16,6 +16,8 @@ const MAX_SETTINGS = 32;
 export class PeerSettings {
   initialWindow: number = DEFAULT_WINDOW;
   maxFrameBytes: number = DEFAULT_FRAME_BYTES;
+  /** Streams that this side may have open. */
+  maxStreams = Infinity;
 
   /** Takes over the pairs at `buffer[start, end)`, in order. Throws `ConnectionError`. */
   read(buffer: Buffer, start: number, end: number, changes: SettingsChanges): void {
@@ -30,6 +32,9 @@ export class PeerSettings {
         return;
       case SETTING.enablePush:
         if (value > 1) throw new ConnectionError(H2_ERROR.protocolError, "SETTINGS_ENABLE_PUSH is neither 0 nor 1");
+        return;
+      case SETTING.maxConcurrentStreams:
+        this.maxStreams = value;
         return;
       case SETTING.initialWindowSize: {
         if (value > HIGHEST_WINDOW) throw new ConnectionError(H2_ERROR.flowControlError, "SETTINGS_INITIAL_WINDOW_SIZE is too large");

@@ -75,7 +75,7 @@ class Notes implements FrameSink {
 /** What is heard of these chunks, with the error at its end. */
 function read(...chunks: readonly Buffer[]): string[] {
   const sink = new Notes();
-  const decoder = new FrameDecoder(sink, { blockBytes: BLOCK_BYTES });
+  const decoder = new FrameDecoder(sink, { sender: "client", blockBytes: BLOCK_BYTES });
   try {
     for (const chunk of chunks) decoder.decode(chunk);
   } catch (error) {
@@ -213,12 +213,12 @@ test("nothing is heard after the sink has had enough", () => {
     sink.notes.push("ping");
     sink.isReading = false;
   };
-  new FrameDecoder(sink, { blockBytes: BLOCK_BYTES }).decode(bytes(START, ping(), ping(), headers(1, "x")));
+  new FrameDecoder(sink, { sender: "client", blockBytes: BLOCK_BYTES }).decode(bytes(START, ping(), ping(), headers(1, "x")));
   assert.deepEqual(sink.notes, ["settings ", "ping"]);
 });
 
 test("it is known whether the bytes ended between two frames", () => {
-  const decoder = new FrameDecoder(new Notes(), { blockBytes: BLOCK_BYTES });
+  const decoder = new FrameDecoder(new Notes(), { sender: "client", blockBytes: BLOCK_BYTES });
   const steps: readonly (readonly [Buffer, boolean])[] = [
     [bytes("PRI"), false],
     [bytes(PREFACE.slice(3)), true],
