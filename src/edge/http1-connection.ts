@@ -28,6 +28,8 @@ type State = "open" | "lingering" | "tunnel" | "closed";
 
 /** After the last response the client's unread bytes are swallowed for this long, so that a reset does not destroy the response. */
 const LINGER_MS = 2000;
+/** How long a connection that leaves waits for its first request. */
+const FIRST_REQUEST_MS = 1000;
 const HIGHEST_PIPELINED_BYTES = 64 * 1024;
 
 export class Http1Connection implements ClientConnection, ClientChannel, MessageSink<Http1RequestHead>, Timed {
@@ -50,6 +52,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   #requestEnded = true;
   /** No head has been read: its deadline is the connection's. */
   #isFresh = true;
+  #isLeaving = false;
   #hasEnded = false;
   #keepAlive = true;
   /** Until a 100 has been passed on, or it sends its body unasked: the machine is waited for, and not the client. */
@@ -90,7 +93,8 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   /** Ends the connection if it rests; otherwise it ends after the exchange under way. */
   drain(): void {
     this.#keepAlive = false;
-    if (this.isIdle && this.#state === "open") this.#close();
+    this.#isLeaving = true;
+    if (this.isIdle && this.#state === "open") this.#leaveInTime();
     else if (this.#state === "tunnel" && this.#context.isDraining()) this.#exchange?.leaveTunnel();
     this.#context.slab.flush();
   }
@@ -106,7 +110,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     this.deadlineMs = Infinity;
     this.#isFresh = false;
     this.#head = head;
-    this.#keepAlive = head.keepAlive && !this.#context.isDraining();
+    this.#keepAlive = head.keepAlive && !this.#isLeaving && !this.#context.isDraining();
     this.#requestEnded = head.body === "none";
     this.#awaitsContinue = head.expectsContinue && !this.#requestEnded;
     this.#bytesBefore = this.#writer.bytes;
@@ -430,6 +434,12 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     this.#requestEnded = false;
     this.#bytesBefore = this.#writer.bytes;
     this.#context.refuse(this, code);
+  }
+
+  /** It leaves and is idle; but the first request of one that has just come may be on its way. */
+  #leaveInTime(): void {
+    if (this.#isFresh) this.deadlineMs = Math.min(this.deadlineMs, this.#context.deadlines.after(FIRST_REQUEST_MS));
+    else this.#close();
   }
 
   /** In an exchange: when the client will have been waited for too long, with its own body or with that of the response. */

@@ -74,6 +74,10 @@ export interface ListenerEvents {
   onClosed(connection: ClientConnection): void;
 }
 
+/** How long a handshake that is under way may take when a listener drains. */
+const FIRST_WORDS_MS = 1000;
+/** How long a listener that drains takes what the kernel holds for it, at most. */
+const LAST_ACCEPTS_MS = 1000;
 /** Connections that the kernel may hold for a worker that is busy. */
 const BACKLOG = 4096;
 const HTTP_PROTOCOLS = ["h2", "http/1.1"];
@@ -87,6 +91,8 @@ export class Listener {
   readonly #context: ConnectionContext;
   readonly #rawContext: RawContext;
   #isDraining = false;
+  #isClosed = false;
+  #accepted = 0;
   readonly #drained = Promise.withResolvers<void>();
 
   constructor(options: ListenerOptions) {
@@ -130,11 +136,14 @@ export class Listener {
 
   /** Accepts no more; connections end after what they are doing. Resolves when all have ended; may be called again. */
   drain(): Promise<void> {
-    this.#server.close();
-    for (const handshake of this.#handshakes) handshake.destroy();
+    if (!this.#isDraining) {
+      this.#isDraining = true;
+      this.#stopAccepting(performance.now() + LAST_ACCEPTS_MS, -1);
+    }
+    const { deadlines } = this.#options.connections;
+    for (const handshake of this.#handshakes) handshake.deadlineMs = Math.min(handshake.deadlineMs, deadlines.after(FIRST_WORDS_MS));
     for (const connection of this.#connections) connection.drain();
-    this.#isDraining = true;
-    if (this.#connections.size === 0) this.#drained.resolve();
+    this.#settle();
     return this.#drained.promise;
   }
 
@@ -144,9 +153,23 @@ export class Listener {
     for (const connection of this.#connections) connection.destroy();
   }
 
+  /** The kernel resets what it holds for a listener that closes, so that is taken first: one each turn of the event loop. */
+  #stopAccepting(untilMs: number, acceptedBefore: number): void {
+    const accepted = this.#accepted;
+    if (accepted !== acceptedBefore && performance.now() < untilMs) {
+      // The first of the two is still of this turn.
+      setImmediate(() => setImmediate(() => this.#stopAccepting(untilMs, accepted)));
+      return;
+    }
+    this.#server.close();
+    this.#isClosed = true;
+    this.#settle();
+  }
+
   #accept(socket: Socket): void {
     const { kind, router, publicPort, peersInFront, handshakeTimeoutMs, connections, events } = this.#options;
     const { deadlines } = connections;
+    this.#accepted++;
     const ends = this.#ends(socket);
     if (ends === null) return;
     const deadlineMs = deadlines.after(handshakeTimeoutMs);
@@ -164,9 +187,11 @@ export class Listener {
       onRead: (read) => {
         this.#handshakes.delete(preamble);
         this.#begin({ ...arrival, ends: read.ends ?? ends }, read);
+        this.#settle();
       },
       onFailed: (error) => {
         this.#handshakes.delete(preamble);
+        this.#settle();
         if (clientHello && error.code !== "bad_proxy_header") events.onHandshakeFailed("", error);
         else events.onRefused(error);
       },
@@ -244,9 +269,11 @@ export class Listener {
           this.#handshakes.delete(handshake);
           events.onHandshake(secured.getProtocol() ?? "unknown", seconds);
           onSecure(secured);
+          this.#settle();
         },
         onFailed: (servername, error) => {
           this.#handshakes.delete(handshake);
+          this.#settle();
           events.onHandshakeFailed(servername, error);
         },
       },
@@ -270,9 +297,12 @@ export class Listener {
     const { publicPort, region, http2 } = this.#options;
     const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region };
     const context = this.#context;
-    this.#connections.add(
-      isHttp2 ? new Http2Connection(socket, client, context, http2, headTime) : new Http1Connection(socket, client, context, headTime),
-    );
+    const connection = isHttp2
+      ? new Http2Connection(socket, client, context, http2, headTime)
+      : new Http1Connection(socket, client, context, headTime);
+    this.#connections.add(connection);
+    // It was accepted in the last moment.
+    if (this.#isDraining) connection.drain();
     // A preamble leaves it so.
     if (socket.isPaused()) socket.resume();
   }
@@ -297,7 +327,11 @@ export class Listener {
 
   #forget(connection: ClientConnection | RawConnection): void {
     this.#connections.delete(connection);
-    if (this.#isDraining && this.#connections.size === 0) this.#drained.resolve();
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.#isClosed && this.#connections.size === 0 && this.#handshakes.size === 0) this.#drained.resolve();
   }
 }
 
