@@ -116,6 +116,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
   onWritten(): void {
     this.#writeDeadlineMs = Infinity;
     this.#sender.pump();
+    if (this.#socket.isPaused() && !this.#sender.output.isFull) this.#socket.resume();
   }
 
   onBlocked(): void {
@@ -153,6 +154,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
         this.#fail(error.code, error.code === H2_ERROR.enhanceYourCalm ? "client_flood" : "bad_connection");
       }
       this.#watchFrame();
+      if (this.isReading && this.#sender.output.isFull) this.#socket.pause();
     } else if ((this.#lingeringBytes += chunk.length) > MOST_LINGERING_BYTES) this.destroy();
     this.#context.slab.flush();
   }

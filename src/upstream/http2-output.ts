@@ -9,6 +9,8 @@ import { writeFrameHead } from "../http/http2/frame-writer.ts";
 export const SLAB_BYTES: number = 72 * 1024;
 /** Bytes that may wait for the socket before bodies have to. */
 const HIGHEST_WAITING_BYTES = 256 * 1024;
+/** Beyond this nothing more is read: heads and frames of the connection are not held up by windows, and requests could bring ever more of them. */
+const MOST_WAITING_BYTES = 1024 * 1024;
 /** Slabs kept for reuse; a burst may have more of them for a while. */
 const MOST_FREE = 128;
 /** Fewer bytes than this are copied rather than let them hold a slab while they wait for the socket. */
@@ -79,6 +81,11 @@ export class Http2Output {
   /** May more of a body be written without piling up? */
   get isFlowing(): boolean {
     return this.#socket.writableLength + this.length < HIGHEST_WAITING_BYTES;
+  }
+
+  /** Does so much wait that the client has to read before it may ask for more? */
+  get isFull(): boolean {
+    return this.#socket.writableLength + this.length >= MOST_WAITING_BYTES;
   }
 
   /** Makes room for `bytes`, at most SLAB_BYTES, at `slab[length]`; who writes there adds to `length`. */

@@ -4,11 +4,27 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { after, describe, test } from "node:test";
+import { ask } from "../support/apps.ts";
 import { startBackend, staticApp } from "../support/backend.ts";
 import { HOST, rootOf, startEdge, type Edge } from "../support/edge.ts";
-import { isSoWithin } from "../support/eventually.ts";
+import { eventually, isSoWithin } from "../support/eventually.ts";
 import { FrameClient } from "../support/frame-client.ts";
-import { block, CODE, data, FLAG, goaway, headers, HIGHEST_STREAM, SETTING, TYPE, type Field } from "../support/frames.ts";
+import {
+  block,
+  bytes,
+  CODE,
+  data,
+  type Field,
+  FLAG,
+  goaway,
+  headers,
+  HIGHEST_STREAM,
+  PREFACE,
+  SETTING,
+  settings,
+  TYPE,
+  windowUpdate,
+} from "../support/frames.ts";
 import { Http2Client, responseOf } from "../support/http2-client.ts";
 import { startTestNode } from "../support/node.ts";
 import { RawClient } from "../support/raw-client.ts";
@@ -109,6 +125,25 @@ test("a client that reads nothing at all loses the connection", async () => {
   await client.untilEnd();
   assert.ok(client.on(1).body.length < LARGE_BYTES);
   assert.equal(client.on(1).hasEnded, false);
+});
+
+test("a client that asks on and on and reads nothing is not read any further, and loses the connection", async () => {
+  using client = await RawClient.connectTls(edge.test.httpsPort, { ca: rootOf(edge.test), servername: HOST, ALPNProtocols: ["h2"] });
+  const { socket } = client;
+  socket.pause();
+  client.send(bytes(PREFACE, settings([SETTING.initialWindowSize, HIGHEST_STREAM]), windowUpdate(0, HIGHEST_STREAM - 65_535)));
+  const unknown = block([
+    [":method", "GET"],
+    [":scheme", "https"],
+    [":path", "/"],
+    [":authority", "nobody.localhost"],
+  ]);
+  let streamId = 1;
+  for (let i = 0; i < 100; i++) client.send(bytes(...Array.from({ length: 1000 }, () => headers((streamId += 2), unknown))));
+  await eventually(() => client.ended, "the connection to end");
+  const { body } = await ask(Number(new URL(edge.test.adminUrl).port), "admin", "/metrics");
+  const answered = Number(/code="unknown_host"[^}]*\} (\d+)/.exec(body)?.[1]);
+  assert.ok(answered > 0 && answered < 50_000, `${answered} of 100 000 requests were answered`);
 });
 
 test("a client that opens no window stops the machine, and gets everything once it does", async () => {
