@@ -3,7 +3,7 @@
 
 import { ConnectionError, H2_ERROR } from "../http/http2/connection-error.ts";
 import type { Deadlines } from "../core/deadlines.ts";
-import { Allowance } from "./allowance.ts";
+import { Allowance } from "../core/allowance.ts";
 
 /** Streams that the client reset, or that had to be: a page that is left behind, but not one after the other (CVE-2023-44487). */
 const RESETS = { most: 200, perSecond: 33 };

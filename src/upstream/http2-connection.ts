@@ -1,7 +1,7 @@
 // Hot path. An HTTP/2 connection to a machine, without TLS and with prior knowledge (RFC 9113 section 3.3): many exchanges at a time,
 // each on a stream of its own.
 //
-//     connecting ──► open ──► leaving ──► closed        leaving: takes no more streams, and ends after those it has
+//     connecting ──► greeting ──► open ──► closed        greeting: no stream begins before the machine has sent its settings
 
 import { connect, type Socket } from "node:net";
 import { ConnectionError, H2_ERROR } from "../http/http2/connection-error.ts";
@@ -16,8 +16,10 @@ import type { Address } from "../core/app.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { UpstreamContext } from "./connection.ts";
+import { outliveFailedWrites } from "./failed-writes.ts";
 import { connectFailure, connectionFailure } from "./failures.ts";
 import type { AddedField } from "./forward.ts";
+import { Http2MachineFloods } from "./http2-machine-floods.ts";
 import { Http2Output, type OutputOwner, type OutputPool } from "./http2-output.ts";
 import { Http2Sender } from "./http2-sender.ts";
 import { STREAM_WINDOW, type Http2UpstreamStream, type UpstreamStreamHost } from "./http2-stream.ts";
@@ -30,15 +32,18 @@ export interface Http2UpstreamShared {
 
 export interface Http2ConnectionOwner {
   onConnected(seconds: number): void;
-  /** A stream ended, or the connection takes no more. */
-  onClosed(connection: Http2UpstreamConnection, wasConnected: boolean): void;
+  /** The machine takes so many streams on a connection. */
+  onGreeted(maxStreams: number): void;
+  /** The stream came before the machine had said how many it takes, and is one too many here. */
+  onSurplus(stream: Http2UpstreamStream): void;
+  onClosed(connection: Http2UpstreamConnection, wasConnected: boolean, wasOpen: boolean): void;
 }
 
-type State = "connecting" | "open" | "leaving" | "closed";
+type State = "connecting" | "greeting" | "open" | "closed";
 
 /** What a machine may send ahead on all streams together; each stream has a bound of its own. */
 const CONNECTION_WINDOW = 16 * 1024 * 1024;
-/** Streams that are opened before the machine has said how many it takes (RFC 9113 section 6.5.2 recommends no fewer). */
+/** Streams on one connection, however many the machine would take (RFC 9113 section 6.5.2 recommends no fewer). */
 const MOST_STREAMS = 100;
 /** After this much silence the kernel asks the machine whether it is still there. */
 const KEEP_ALIVE_MS = 60_000;
@@ -59,17 +64,31 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
   readonly #requests: RequestEncoder;
   readonly #head = new Http2ResponseHead();
   readonly #streams = new Map<number, Http2UpstreamStream>();
-  /** Exchanges that came before the connection stood. */
+  readonly #floods: Http2MachineFloods;
+  /** Exchanges that came before the connection was open. */
   #waiting: Http2UpstreamStream[] = [];
   #state: State = "connecting";
+  /** It takes no more streams, and ends after those that it has. */
+  #isLeaving = false;
+  /** Streams that the machine is believed to take, until it says so. */
+  readonly #expectedStreams: number;
   #nextId = 1;
   #receiveWindow = CONNECTION_WINDOW;
   #consumed = 0;
   /** The stream of the DATA frame under way; null when its bytes are of no use. */
   #dataStream: Http2UpstreamStream | null = null;
+  #dataLength = 0;
+  /** By the clock of the deadlines. */
+  #lastReadMs = 0;
   readonly #dialedAtMs = performance.now();
 
-  constructor(context: UpstreamContext, shared: Http2UpstreamShared, owner: Http2ConnectionOwner, { host, port }: Address) {
+  constructor(
+    context: UpstreamContext,
+    shared: Http2UpstreamShared,
+    owner: Http2ConnectionOwner,
+    { host, port }: Address,
+    expectedStreams: number,
+  ) {
     const { deadlines, timeouts, limits, readBuffer } = context;
     this.#context = context;
     this.#owner = owner;
@@ -78,6 +97,8 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     this.headMs = timeouts.headMs;
     this.silenceMs = timeouts.silenceMs;
     this.maxTrailers = limits.trailers;
+    this.#expectedStreams = expectedStreams;
+    this.#floods = new Http2MachineFloods(deadlines);
     this.#requests = new RequestEncoder(shared.cache);
     this.#decoder = new FrameDecoder(this, { sender: "server", blockBytes: 2 * limits.headBytes });
     this.#hpack = new HpackDecoder({ cache: shared.cache, listBytes: limits.headBytes, maxFields: limits.headers });
@@ -94,48 +115,58 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
       autoSelectFamily: false,
     });
     this.sender = new Http2Sender(new Http2Output(this.#socket, shared.outputs, false, this));
+    outliveFailedWrites(this.#socket, () => this.leave());
     this.#socket.on("connect", () => this.#onConnect());
+    // What has not left by then may never leave: nobody waits for it.
+    this.#socket.on("end", () => this.#fail(new ProxyError("upstream_closed")));
     this.#socket.on("error", (error) => this.#onError(error));
     this.#socket.on("close", () => this.#fail(new ProxyError("upstream_closed")));
   }
 
-  /** May another exchange begin here? */
+  /** May another exchange begin here? Not where what is sent is not read either. */
   get hasRoom(): boolean {
-    if (this.#state !== "connecting" && this.#state !== "open") return false;
-    return this.#streams.size + this.#waiting.length < Math.min(this.sender.peer.maxStreams, MOST_STREAMS) && this.#nextId < HIGHEST_STREAM;
+    if (this.#isLeaving || this.#state === "closed" || this.#nextId >= HIGHEST_STREAM || !this.sender.output.isFlowing) return false;
+    return this.#streams.size + this.#waiting.length < this.#maxStreams;
   }
 
   get isReading(): boolean {
-    return this.#state === "open" || this.#state === "leaving";
+    return this.#state === "greeting" || this.#state === "open";
   }
 
-  /** Opens a stream for the exchange, at once or as soon as the connection stands. */
+  /** Opens a stream for the exchange, at once or as soon as the machine has said how many it takes. */
   carry(stream: Http2UpstreamStream): void {
-    if (this.#state === "connecting") this.#waiting.push(stream);
-    else this.#open(stream);
+    stream.join(this);
+    if (this.#state === "open") this.#open(stream);
+    else this.#waiting.push(stream);
   }
 
   /** Takes no more streams, and ends after those that it has. */
   leave(): void {
-    if (this.#state === "connecting" || this.#state === "open") this.#state = "leaving";
+    this.#isLeaving = true;
     if (this.#streams.size + this.#waiting.length === 0) this.destroy();
   }
 
   destroy(): void {
     if (this.#state === "closed") return;
     const wasConnected = this.#state !== "connecting";
+    const wasOpen = this.#state === "open";
     this.#state = "closed";
     this.deadlineMs = Infinity;
     this.deadlines.remove(this);
     this.sender.output.discard();
     this.#socket.destroy();
-    this.#owner.onClosed(this, wasConnected);
+    this.#owner.onClosed(this, wasConnected, wasOpen);
   }
 
   onDeadline(): void {
     if (this.#state === "connecting") this.#fail(new ProxyError("connect_timeout", `"${this.name}" did not accept the connection in time`));
+    else if (this.#state === "greeting") this.#fail(new ProxyError("upstream_timeout", `"${this.name}" did not send its settings in time`));
     else if (this.#streams.size === 0) this.destroy();
     this.flush();
+  }
+
+  onSilence(sinceMs: number): void {
+    if (this.#lastReadMs <= sinceMs) this.leave();
   }
 
   sendTrailers(stream: Http2UpstreamStream, trailers: readonly AddedField[]): void {
@@ -144,10 +175,11 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
   }
 
   onClosed(stream: Http2UpstreamStream): void {
-    this.#streams.delete(stream.id);
-    if (this.#streams.size > 0 || this.#state === "closed") return;
-    if (this.#state === "leaving") this.destroy();
-    else this.deadlineMs = this.deadlines.after(this.#context.timeouts.idleMs);
+    if (stream.id !== 0) this.#streams.delete(stream.id);
+    else if (this.#waiting.includes(stream)) this.#waiting.splice(this.#waiting.indexOf(stream), 1);
+    if (this.#streams.size + this.#waiting.length > 0 || this.#state === "closed") return;
+    if (this.#isLeaving) this.destroy();
+    else if (this.#state === "open") this.deadlineMs = this.deadlines.after(this.#context.timeouts.idleMs);
   }
 
   flush(): void {
@@ -160,7 +192,9 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     list.clear();
     // Also if nobody waits for it: the table of names and values goes on with every block.
     this.#hpack.decode(buffer, start, end, list);
-    this.#stream(streamId)?.onHeaders(head, endStream);
+    const stream = this.#stream(streamId);
+    if (stream === null) this.#floods.onEmptyFrame();
+    else stream.onHeaders(head, endStream);
   }
 
   onDataStart(streamId: number, length: number): void {
@@ -169,10 +203,9 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     this.#consumed += length;
     const stream = this.#stream(streamId);
     this.#dataStream = stream;
-    if (stream !== null) {
-      stream.receiveWindow -= length;
-      if (stream.receiveWindow < 0) stream.fail("more than the window of the stream");
-    }
+    this.#dataLength = length;
+    if (stream === null) this.#floods.onEmptyFrame();
+    else stream.onDataStart(length);
     if (this.#consumed < CONNECTION_WINDOW / 2) return;
     this.sender.windowUpdate(0, this.#consumed);
     this.#receiveWindow += this.#consumed;
@@ -187,18 +220,25 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
   onDataEnd(_streamId: number, padding: number, endStream: boolean): void {
     const stream = this.#dataStream;
     this.#dataStream = null;
+    if (stream !== null && !endStream && padding === this.#dataLength) this.#floods.onEmptyFrame();
     if (stream !== null && !stream.isClosed) stream.onDataEnd(padding, endStream);
   }
 
   onReset(streamId: number, code: number): void {
-    this.#stream(streamId)?.onReset(code);
+    const stream = this.#stream(streamId);
+    if (stream === null) this.#floods.onEmptyFrame();
+    else stream.onReset(code);
   }
 
   onSettings(buffer: Buffer, start: number, end: number): void {
+    this.#floods.onEmptyFrame();
     this.#expectReader();
-    this.sender.peer.read(buffer, start, end, this);
-    this.sender.settingsAck();
-    this.sender.pump();
+    const { sender } = this;
+    sender.peer.read(buffer, start, end, this);
+    sender.settingsAck();
+    if (this.#state === "greeting") this.#onGreeted();
+    if (sender.peer.maxStreams === 0) this.leave();
+    sender.pump();
   }
 
   onHeaderTableSize(bytes: number): void {
@@ -211,25 +251,32 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     }
   }
 
-  onSettingsAck(): void {}
+  onSettingsAck(): void {
+    this.#floods.onEmptyFrame();
+  }
 
   onPing(buffer: Buffer, start: number): void {
+    this.#floods.onEmptyFrame();
     this.#expectReader();
     this.sender.ping(FLAG.ack, buffer, start);
   }
 
-  onPingAck(): void {}
+  onPingAck(): void {
+    this.#floods.onEmptyFrame();
+  }
 
   /** The machine takes no more streams; those above the last one it has not looked at (RFC 9113 section 6.8). */
   onGoaway(_code: number, lastStreamId: number): void {
-    this.#state = "leaving";
+    this.#floods.onEmptyFrame();
+    this.#isLeaving = true;
     for (const [id, stream] of [...this.#streams]) {
       if (id > lastStreamId) stream.onLost(new ProxyError("upstream_closed", `"${this.name}" takes no more streams`), false, true);
     }
-    if (this.#streams.size === 0) this.destroy();
+    this.leave();
   }
 
   onWindowUpdate(streamId: number, increment: number): void {
+    this.#floods.onWindowUpdate(this.sender.bodyBytes);
     if (streamId === 0) {
       if (increment === 0) throw new ConnectionError(H2_ERROR.protocolError, "a window is widened by nothing");
       this.sender.widen(increment);
@@ -241,7 +288,9 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     else this.sender.pump();
   }
 
-  onIgnored(): void {}
+  onIgnored(): void {
+    this.#floods.onEmptyFrame();
+  }
 
   onWritten(): void {
     this.sender.pump();
@@ -249,9 +298,14 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
 
   onBlocked(): void {}
 
+  /** Streams that may be open here at a time. */
+  get #maxStreams(): number {
+    return Math.min(this.#state === "open" ? this.sender.peer.maxStreams : this.#expectedStreams, MOST_STREAMS);
+  }
+
   #onConnect(): void {
-    if (this.#state !== "connecting" && this.#state !== "leaving") return;
-    if (this.#state === "connecting") this.#state = "open";
+    if (this.#state !== "connecting") return;
+    this.#state = "greeting";
     this.#owner.onConnected((performance.now() - this.#dialedAtMs) / 1000);
     const { output } = this.sender;
     output.reserve(PREFACE.length);
@@ -262,12 +316,26 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
       [SETTING.maxHeaderListSize, this.#context.limits.headBytes],
     ]);
     this.sender.windowUpdate(0, CONNECTION_WINDOW - DEFAULT_WINDOW);
-    this.deadlineMs = Infinity;
+    this.deadlineMs = this.deadlines.after(this.headMs);
+    this.flush();
+  }
+
+  /** The machine's first settings are here: what waited goes out, as much of it as the machine takes. */
+  #onGreeted(): void {
+    const { maxStreams } = this.sender.peer;
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const stream of waiting) if (!stream.isClosed && stream.exchange !== null) this.#open(stream);
-    if (this.#streams.size === 0) this.deadlineMs = this.deadlines.after(this.#context.timeouts.idleMs);
-    this.flush();
+    this.#state = "open";
+    this.#owner.onGreeted(maxStreams);
+    for (const stream of waiting) {
+      if (stream.isClosed) continue;
+      if (maxStreams === 0) stream.onLost(new ProxyError("connect_failed", `"${this.name}" takes no requests`), false, false);
+      else if (this.isReading && this.#streams.size < this.#maxStreams) this.#open(stream);
+      else this.#owner.onSurplus(stream);
+    }
+    if (this.#streams.size > 0 || !this.isReading) return;
+    if (this.#isLeaving) this.destroy();
+    else this.deadlineMs = this.deadlines.after(this.#context.timeouts.idleMs);
   }
 
   #open(stream: Http2UpstreamStream): void {
@@ -275,15 +343,17 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     const id = this.#nextId;
     this.#nextId += 2;
     this.deadlineMs = Infinity;
+    this.#floods.onRequest();
     this.#streams.set(id, stream);
     const { head, client } = exchange.request;
     this.#requests.request(this.sender.beginBlock(), head, client.scheme, exchange.requestFields());
     this.sender.endBlock(id, exchange.requestBody === "none");
-    stream.open(this, id, this.sender.peer.initialWindow);
+    stream.open(id, this.sender.peer.initialWindow);
     exchange.onSent();
   }
 
   #onRead(buffer: Buffer, bytes: number): boolean {
+    this.#lastReadMs = this.deadlines.nowMs;
     try {
       this.#decoder.decode(buffer.subarray(0, bytes));
     } catch (error) {

@@ -6,12 +6,20 @@ import { Http2UpstreamConnection, type Http2ConnectionOwner, type Http2UpstreamS
 import { Http2UpstreamStream } from "./http2-stream.ts";
 import type { PoolObserver } from "./pools.ts";
 
+/** Connections being set up to one machine at once, as with HTTP/1.1. */
+const MAX_DIALING = 64;
+
 export class Http2Pool implements Http2ConnectionOwner {
   readonly #context: UpstreamContext;
   readonly #shared: Http2UpstreamShared;
   readonly #address: Address;
   readonly #observer: PoolObserver;
   readonly #connections: Http2UpstreamConnection[] = [];
+  /** Streams that wait until one of those that are being set up is. */
+  #queued: Http2UpstreamStream[] = [];
+  #dialing = 0;
+  /** What the machine said last. */
+  #maxStreams = Infinity;
 
   constructor(context: UpstreamContext, shared: Http2UpstreamShared, address: Address, observer: PoolObserver) {
     this.#context = context;
@@ -24,7 +32,7 @@ export class Http2Pool implements Http2ConnectionOwner {
   carry(exchange: CarriedExchange): void {
     const stream = new Http2UpstreamStream(exchange);
     exchange.upstream = stream;
-    this.#withRoom().carry(stream);
+    this.onSurplus(stream);
   }
 
   /** Takes no more on the connections that there are; they end after their exchanges. */
@@ -36,15 +44,38 @@ export class Http2Pool implements Http2ConnectionOwner {
     this.#observer.onConnected(seconds);
   }
 
-  onClosed(connection: Http2UpstreamConnection, wasConnected: boolean): void {
+  onGreeted(maxStreams: number): void {
+    this.#maxStreams = Math.max(1, maxStreams);
+    this.#onDialed();
+  }
+
+  onSurplus(stream: Http2UpstreamStream): void {
+    const connection = this.#withRoom();
+    if (connection === null) this.#queued.push(stream);
+    else connection.carry(stream);
+  }
+
+  onClosed(connection: Http2UpstreamConnection, wasConnected: boolean, wasOpen: boolean): void {
     const index = this.#connections.indexOf(connection);
     if (index !== -1) this.#connections.splice(index, 1);
     if (wasConnected) this.#observer.onDisconnected();
+    if (!wasOpen) this.#onDialed();
   }
 
-  #withRoom(): Http2UpstreamConnection {
+  #onDialed(): void {
+    this.#dialing--;
+    if (this.#queued.length === 0) return;
+    const queued = this.#queued;
+    this.#queued = [];
+    for (const stream of queued) if (!stream.isClosed) this.onSurplus(stream);
+  }
+
+  /** Null: there are enough that are not open yet. */
+  #withRoom(): Http2UpstreamConnection | null {
     for (let i = 0; i < this.#connections.length; i++) if (this.#connections[i]!.hasRoom) return this.#connections[i]!;
-    const connection = new Http2UpstreamConnection(this.#context, this.#shared, this, this.#address);
+    if (this.#dialing === MAX_DIALING) return null;
+    this.#dialing++;
+    const connection = new Http2UpstreamConnection(this.#context, this.#shared, this, this.#address, this.#maxStreams);
     this.#connections.push(connection);
     return connection;
   }

@@ -29,6 +29,8 @@ export interface UpstreamStreamHost {
   readonly maxTrailers: number;
   /** Sends the trailers and ends the stream. */
   sendTrailers(stream: Http2UpstreamStream, trailers: readonly AddedField[]): void;
+  /** A stream waited in vain; if nothing at all came since `sinceMs` of the deadlines' clock, nobody may be there any more. */
+  onSilence(sinceMs: number): void;
   onClosed(stream: Http2UpstreamStream): void;
   flush(): void;
 }
@@ -49,6 +51,8 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
   receiveWindow: number = STREAM_WINDOW;
   exchange: CarriedExchange | null;
   #host: UpstreamStreamHost | null = null;
+  /** Since when the machine is waited for, by the clock of the deadlines. */
+  #waitsSinceMs = 0;
   #isEnding = false;
   #localEnded = false;
   #trailers: AddedField[] | null = null;
@@ -65,9 +69,14 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
     this.exchange = exchange;
   }
 
-  /** The stream has a number now, and its request's head is on the way. */
-  open(host: UpstreamStreamHost, id: number, sendWindow: number): void {
+  /** This connection will carry it, unless that turns out to have no room. */
+  join(host: UpstreamStreamHost): void {
     this.#host = host;
+  }
+
+  /** The stream has a number now, and its request's head is on the way. */
+  open(id: number, sendWindow: number): void {
+    const host = this.#host!;
     this.id = id;
     this.sendWindow = sendWindow;
     host.deadlines.add(this);
@@ -80,7 +89,7 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
 
   sendData(buffer: Buffer, start: number, end: number): boolean {
     const host = this.#host;
-    if (host === null || this.isClosed) return true;
+    if (host === null || this.id === 0 || this.isClosed) return true;
     const { sender } = host;
     const { held } = this;
     if (this.#awaitsContinue) this.#endWaiting();
@@ -173,10 +182,16 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
     if (endStream) this.#onRemoteEnd();
   }
 
+  onDataStart(length: number): void {
+    this.receiveWindow -= length;
+    if (this.receiveWindow < 0) this.fail("more than the window of the stream");
+    else if (!this.#hasAnswered) this.fail("a body before the response");
+  }
+
   onData(buffer: Buffer, start: number, end: number): void {
     const bytes = end - start;
     this.#bodyLeft -= bytes;
-    if (!this.#hasAnswered || this.#bodyLeft < 0) return this.fail("a body that is longer than its length");
+    if (this.#bodyLeft < 0) return this.fail("a body that is longer than its length");
     this.#waitForMore();
     this.exchange?.onData(buffer, start, end);
     this.#credit(bytes);
@@ -208,13 +223,14 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
 
   reset(code: number): void {
     if (this.isClosed) return;
-    this.#host?.sender.reset(this.id, code);
+    if (this.id !== 0) this.#host!.sender.reset(this.id, code);
     this.#close();
   }
 
   onDeadline(): void {
     const host = this.#host!;
     this.reset(H2_ERROR.cancel);
+    host.onSilence(this.#waitsSinceMs);
     const fault = this.#hasAnswered ? "fell silent in the middle of its response" : "did not answer in time";
     this.#report(new ProxyError("upstream_timeout", `"${host.name}" ${fault}`), true, false);
     host.flush();
@@ -250,7 +266,7 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
   /** Everything of the request is on its way but its end. */
   #finish(): void {
     const host = this.#host;
-    if (host === null || this.#localEnded) return;
+    if (host === null || this.id === 0 || this.#localEnded) return;
     this.#localEnded = true;
     if (this.#trailers === null) host.sender.output.endStream(this.id);
     else host.sendTrailers(this, this.#trailers);
@@ -270,7 +286,9 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
   }
 
   #waitFor(ms: number): void {
-    this.deadlineMs = this.exchange?.watchesSilence === true ? Infinity : this.#host!.deadlines.after(ms);
+    const { deadlines } = this.#host!;
+    this.#waitsSinceMs = deadlines.nowMs;
+    this.deadlineMs = this.exchange?.watchesSilence === true ? Infinity : deadlines.after(ms);
   }
 
   /** The window grows as the client takes the body: by halves. */
