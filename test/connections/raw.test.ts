@@ -113,6 +113,9 @@ describe("a raw connection", async () => {
 
   test("of a client that vanishes is reset at the machine, and so the other way round", async () => {
     const first = await open();
+    // So that both are sure to be joined already.
+    first.client.send("x");
+    await first.machine.until((text) => text === "x");
     first.client.reset();
     await first.machine.untilEnd();
     assert.ok(first.machine.wasReset);
