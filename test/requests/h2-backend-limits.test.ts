@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, beforeEach, test } from "node:test";
 import { staticApp } from "../support/backend.ts";
+import { openBlackhole } from "../support/blackhole.ts";
 import { get, head, HOST, rootOf } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
 import { FrameClient } from "../support/frame-client.ts";
@@ -16,13 +17,17 @@ const ANSWER_MS = 500;
 const OK = block([[":status", "200"]]);
 
 const machine = await FrameMachine.start();
+const blackhole = await openBlackhole();
+const h2App = (name: string, port: number): string =>
+  staticApp(name, port).replace("internal_port", "http_options = { h2_backend = true }\ninternal_port");
 const edge = await startTestNode({
-  apps: { hello: staticApp("hello", machine.port).replace("internal_port", "http_options = { h2_backend = true }\ninternal_port") },
-  tables: `[timeouts]\nupstream_idle = "1h"\nupstream_head = "${ANSWER_MS}ms"\nupstream_silence = "${ANSWER_MS}ms"\n[limits]\nattempts = 3`,
+  apps: { hello: h2App("hello", machine.port), hole: h2App("hole", blackhole.port) },
+  tables: `[timeouts]\nupstream_idle = "1h"\nupstream_connect = "${ANSWER_MS}ms"\nupstream_head = "${ANSWER_MS}ms"\nupstream_silence = "${ANSWER_MS}ms"\n[limits]\nattempts = 3`,
 });
 after(async () => {
   await edge[Symbol.asyncDispose]();
   await machine[Symbol.asyncDispose]();
+  await blackhole[Symbol.asyncDispose]();
 });
 await eventually(() => edge.node.control.machines("hello").every(({ state }) => state === "started"), "the machine");
 beforeEach(() => machine.plays(well));
@@ -275,4 +280,18 @@ test("all that a machine sent on streams that clients left is given back to the 
   await eventually(() => machine.connections[0]!.granted > sent, "the window to be given back");
   assert.equal(machine.connections.length, 1);
   await untilReleased();
+});
+
+test("a request whose machine leaves the app while it is being dialled has its answer in time, and the place is given back", async () => {
+  using client = await RawClient.connect(edge.httpPort);
+  client.send("GET / HTTP/1.1\r\nhost: hole.localhost\r\n\r\n");
+  await eventually(() => edge.node.control.inFlight("hole-1") === 1, "the place on the machine");
+  edge.writeApp("hole", h2App("hole", machine.port).replace("hole-1", "hole-2"));
+  await edge.node.control.reload();
+  const answer = await client.response();
+  assert.ok(answer.body === "well /" || answer.header("kittiwake-error") === "connect_timeout", answer.raw);
+  await eventually(
+    () => edge.node.control.inFlight("hole-1") === 0 && edge.node.control.inFlight("hole-2") === 0,
+    "the places to be given back",
+  );
 });

@@ -10,11 +10,12 @@ import { HOST, rootOf } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
 import { FrameClient } from "../support/frame-client.ts";
 import { FrameMachine, well, type MachineConnection, type MachineRequest } from "../support/frame-machine.ts";
+import { FLAG, block, bytes, continuation, data, headers, padded } from "../support/frames.ts";
 import { startTestNode } from "../support/node.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { Http1AskingClient, Http2AskingClient, type AskingClient, type Seen } from "./hostile-origins/asking-client.ts";
 import { STOLEN_MARK } from "./hostile-origins/hostile-case.ts";
-import { leave, type Http2Case } from "./hostile-origins/http2-case.ts";
+import { OPEN, fields, leave, type Http2Case } from "./hostile-origins/http2-case.ts";
 import { HTTP2_ENDS, HTTP2_FRAMES, HTTP2_GREETINGS } from "./hostile-origins/http2-connections.ts";
 import { HTTP2_BODIES, HTTP2_HEADS, HTTP2_INTERIM, HTTP2_RESETS, HTTP2_TRAILERS } from "./hostile-origins/http2-heads.ts";
 
@@ -47,6 +48,8 @@ const CLIENTS: Readonly<Record<string, () => Promise<AskingClient>>> = {
   "HTTP/1.1": async () => new Http1AskingClient(await RawClient.connect(edge.httpPort)),
   "HTTP/2": async () => new Http2AskingClient(await FrameClient.open(edge.httpsPort, { ca, servername: HOST })),
 };
+
+const AT_ONCE = 12;
 
 /** What is held back on the first connection, and answered well on any other. */
 const BESIDE = "/beside";
@@ -133,4 +136,83 @@ function assertSeen({ sees, interims }: Http2Case, seen: Seen, client: AskingCli
   } else if (seen.kind === "whole" && seen.code === null) assert.ok(["", "hello"].includes(seen.body), JSON.stringify(seen));
   if (interims !== undefined) assert.equal(seen.interims, interims);
   assert.equal(client.received.includes(STOLEN_MARK), false, client.received.slice(0, 500));
+}
+
+for (const [protocol, connect] of Object.entries(CLIENTS)) {
+  test(`all of them at the same time on shared connections, among ${AT_ONCE} clients of ${protocol} who get what is theirs or an error`, async () => {
+    await machine.plays(script);
+    // Behind a frame that is cut off the machine's next answer would be the rest of it.
+    const turns = CASES.entries().filter(([, { greeting, exit }]) => greeting === undefined && exit === undefined);
+    let served = 0;
+    await Promise.all(
+      Array.from({ length: AT_ONCE }, async (_, nth) => {
+        for (const [round, { method }] of turns) {
+          using client = await connect();
+          const seen = await client.ask(method ?? "GET", `/hostile/${round}`);
+          assert.ok(seen.code !== null || seen.kind === "cut" || ["", "hello"].includes(seen.body), JSON.stringify(seen));
+          using other = await connect();
+          const own = await other.ask("GET", `/own/${nth}/${round}`);
+          if (own.kind === "whole" && own.code === null) {
+            assertIsWell(own, `/own/${nth}/${round}`);
+            served++;
+          } else assert.ok(own.code === null || ERRORS[own.code as ErrorCode].blame === "upstream", JSON.stringify(own));
+          for (const { received } of [client, other]) assert.equal(received.includes(STOLEN_MARK), false);
+        }
+      }),
+    );
+    assert.ok(served > CASES.length / 2, `${served} were served`);
+    await untilReleased();
+    using client = await connect();
+    await assertWell(client, "/after");
+  });
+}
+
+const RESPONSES: Readonly<Record<string, (stream: number) => Buffer>> = {
+  "of a length": (s) => bytes(headers(s, fields(["content-length", "11"]), OPEN), data(s, "hello ", 0), data(s, "world")),
+  "without a length, and padded": (s) => bytes(headers(s, fields(), OPEN), data(s, padded("hello world", 3), FLAG.padded | FLAG.endStream)),
+  "with trailers, in several frames": (s) =>
+    bytes(headers(s, "", 0), continuation(s, fields()), data(s, "hello world", 0), headers(s, block([["x-sum", "1"]]))),
+};
+
+for (const [protocol, connect] of Object.entries(CLIENTS)) {
+  for (const [title, sends] of Object.entries(RESPONSES)) {
+    const { length } = sends(1);
+
+    test(`a response ${title} that ends at any of its bytes is never taken for a whole one by a client of ${protocol}`, async () => {
+      for (let cut = 0; cut < length; cut++) {
+        await machine.plays((request, connection) => {
+          if (request.path !== "/cut") return well(request, connection);
+          connection.send(sends(request.stream).subarray(0, cut));
+          leave(connection, "ends");
+        });
+        using client = await connect();
+        const seen = await client.ask("GET", "/cut");
+        // To HTTP/1.1 a body that has its length is complete, whatever becomes of the stream.
+        const isComplete = seen.kind === "whole" && seen.body === "hello world" && title === "of a length";
+        assert.ok(
+          seen.kind === "cut" || seen.code === "upstream_closed" || isComplete,
+          `${cut} of ${length} bytes: ${JSON.stringify(seen)}`,
+        );
+        using other = await connect();
+        await assertWell(other, "/next");
+      }
+      await untilReleased();
+    });
+
+    test(`a response ${title} in two pieces, cut at any of its bytes, is read by a client of ${protocol} as in one`, async () => {
+      await machine.plays((request, connection) => {
+        const [, kind, cut] = request.path.split("/");
+        if (kind !== "two") return well(request, connection);
+        connection.send(sends(request.stream).subarray(0, Number(cut)));
+        setImmediate(() => connection.send(sends(request.stream).subarray(Number(cut))));
+      });
+      using client = await connect();
+      for (let cut = 1; cut < length; cut++) {
+        const seen = await client.ask("GET", `/two/${cut}`);
+        assert.deepEqual(seen, { kind: "whole", status: 200, body: "hello world", code: null, interims: 0 }, `at ${cut}`);
+      }
+      await untilReleased();
+      assert.equal(machine.connections.length, 1);
+    });
+  }
 }
