@@ -19,6 +19,7 @@ import { Router } from "./routing/router.ts";
 import { Pools } from "./upstream/pools.ts";
 import { WriteSlab } from "./upstream/socket-writer.ts";
 import { Gate } from "./wake/gate.ts";
+import { AddressAllowances } from "./edge/address-allowances.ts";
 import { connectionLine, exchangeLine, unreadableLine, type LoggedConnection } from "./edge/access-line.ts";
 import { Compressors } from "./edge/compressor.ts";
 import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
@@ -36,6 +37,8 @@ import { UdpListener } from "./edge/udp-listener.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
 
 const READ_BUFFER_BYTES = 64 * 1024;
+/** Of all HTTP/2 connections from one address: many people may share one, but few pages are left behind in a second. */
+const RESETS_OF_ADDRESS = { most: 2000, perSecond: 100 };
 /** Another machine is asked for at most this often while the running ones are busy. */
 const BUSY_HINT_MS = 1000;
 /** The clock of the time-outs; the shortest of them may be half a second. */
@@ -75,7 +78,14 @@ class Worker {
     const { limits, timeouts } = data;
     const load = new LoadTable(data.load, data.index);
     const cache = new FieldCache();
-    this.#http2 = { outputs: new OutputPool(), cache, responses: new ResponseEncoder(cache), heads: [], maxStreams: limits.streams };
+    this.#http2 = {
+      outputs: new OutputPool(),
+      cache,
+      responses: new ResponseEncoder(cache),
+      heads: [],
+      maxStreams: limits.streams,
+      resets: new AddressAllowances(RESETS_OF_ADDRESS.most, RESETS_OF_ADDRESS.perSecond),
+    };
     const upstream = {
       deadlines: this.#deadlines,
       slab: this.#slab,

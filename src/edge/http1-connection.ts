@@ -278,7 +278,10 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   #onChunk(chunk: Buffer): void {
     if (this.#state === "tunnel") this.#exchange?.onTunnelInput(chunk, 0, chunk.length);
     else if (this.#state === "open") this.#pump(chunk);
-    this.#context.slab.flush();
+    const { slab } = this.#context;
+    slab.flush();
+    if (this.#rest === null) slab.free(chunk);
+    else slab.hasPinned = false;
   }
 
   /** Decodes as far as it goes; what is left waits for its turn. */

@@ -149,6 +149,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
     if (this.isReading) {
       try {
         this.#decoder.decode(chunk);
+        this.#streams.begin();
       } catch (error) {
         if (!(error instanceof ConnectionError)) throw error;
         this.#fail(error.code, error.code === H2_ERROR.enhanceYourCalm ? "client_flood" : "bad_connection");

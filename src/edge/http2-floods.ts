@@ -17,12 +17,15 @@ const BYTES_A_FRAME = 1024;
 export class Http2Floods {
   readonly #deadlines: Deadlines;
   readonly #resets: Allowance;
+  /** Of all connections from the same address, so that a new one does not begin anew. */
+  readonly #addressResets: Allowance;
   readonly #emptyFrames: Allowance;
   /** Body bytes that were turned into allowance. */
   #bytesAllowed = 0;
 
-  constructor(deadlines: Deadlines) {
+  constructor(deadlines: Deadlines, addressResets: Allowance) {
     this.#deadlines = deadlines;
+    this.#addressResets = addressResets;
     this.#resets = new Allowance(RESETS.most, RESETS.perSecond, deadlines.nowMs);
     this.#emptyFrames = new Allowance(EMPTY_FRAMES.most, EMPTY_FRAMES.perSecond, deadlines.nowMs);
   }
@@ -33,7 +36,8 @@ export class Http2Floods {
 
   /** A stream came to nothing by the client's doing. Throws `ConnectionError`. */
   onReset(): void {
-    if (this.#resets.take(this.#deadlines.nowMs)) return;
+    const { nowMs } = this.#deadlines;
+    if (this.#resets.take(nowMs) && this.#addressResets.take(nowMs)) return;
     throw new ConnectionError(H2_ERROR.enhanceYourCalm, "too many streams came to nothing");
   }
 

@@ -12,6 +12,7 @@ import type { ResponseEncoder } from "../http/http2/response-encoder.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { ClientFacts, ClientLines } from "../upstream/forward.ts";
 import type { ConnectionContext, Sender } from "./client-connection.ts";
+import type { AddressAllowances } from "./address-allowances.ts";
 import { Http2Floods } from "./http2-floods.ts";
 import type { OutputPool } from "../upstream/http2-output.ts";
 import type { Http2Sender } from "../upstream/http2-sender.ts";
@@ -26,6 +27,8 @@ export interface Http2Shared {
   /** Heads of requests that are over, to be filled again. */
   readonly heads: Http2RequestHead[];
   readonly maxStreams: number;
+  /** Streams that come to nothing, of each client's address. */
+  readonly resets: AddressAllowances;
 }
 
 /** The connection, as the streams of it see it. */
@@ -59,6 +62,8 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
   readonly #reader: RequestReader;
   readonly #floods: Http2Floods;
   readonly #streams = new Map<number, Http2Stream>();
+  /** Those that no exchange was opened for yet. */
+  #opened: Http2Stream[] = [];
   #lastStreamId = 0;
   /** Streams above this one are not looked at any more. */
   #highestStreamId = HIGHEST_STREAM;
@@ -83,7 +88,7 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
     this.#shared = shared;
     this.#hpack = new HpackDecoder({ cache: shared.cache, listBytes: limits.headBytes, maxFields: limits.headers });
     this.#reader = new RequestReader(owner.client.scheme, limits);
-    this.#floods = new Http2Floods(deadlines);
+    this.#floods = new Http2Floods(deadlines, shared.resets.of(owner.client.ip, deadlines.nowMs));
     sender.windowUpdate(0, CONNECTION_WINDOW - DEFAULT_WINDOW);
   }
 
@@ -151,6 +156,23 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
 
   flush(): void {
     this.#context.slab.flush();
+  }
+
+  /**
+   * Opens the exchanges of the requests that came in a chunk, once all of it is read: for those that the same chunk took back nobody
+   * else has to do anything.
+   */
+  begin(): void {
+    if (this.#opened.length === 0) return;
+    const opened = this.#opened;
+    this.#opened = [];
+    for (let i = 0; i < opened.length; i++) {
+      const stream = opened[i]!;
+      if (stream.isClosed) continue;
+      const exchange = this.#context.open(stream, stream.head);
+      stream.exchange = exchange;
+      exchange.begin();
+    }
   }
 
   onClosed(stream: Http2Stream): void {
@@ -296,11 +318,8 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
     this.#floods.onRequest();
     const stream = new Http2Stream(this, streamId, head, endStream, this.sender.peer.initialWindow);
     this.#streams.set(streamId, stream);
-    if (verdict === "ok") {
-      const exchange = this.#context.open(stream, head);
-      stream.exchange = exchange;
-      exchange.begin();
-    } else this.#context.refuse(stream, verdict);
+    if (verdict === "ok") this.#opened.push(stream);
+    else this.#context.refuse(stream, verdict);
   }
 
   #onTrailers(streamId: number, buffer: Buffer, start: number, end: number, endStream: boolean): void {

@@ -19,9 +19,23 @@ export class WriteSlab {
   length = 0;
   text = "";
   owner: SocketWriter | null = null;
+  /** Some bytes that were written as they are, without a copy, have not left yet. */
+  hasPinned = false;
 
   flush(): void {
     this.owner?.flush();
+  }
+
+  /**
+   * What a read brought is used up. A large one that has its memory for itself gives it back at once: V8, which counts its own small
+   * objects first, would let such memory pile up until it looked through the whole heap, and that costs more than all else that is done
+   * with the bytes. What TLS decrypted shares its memory with what comes next.
+   */
+  free(chunk: Buffer): void {
+    if (chunk.length < DIRECT_BYTES) return;
+    const { buffer, length } = chunk;
+    if (!this.hasPinned && buffer.byteLength === length && buffer instanceof ArrayBuffer) buffer.transfer(0);
+    this.hasPinned = false;
   }
 
   /** The bytes were handed to a socket that may read them later: they are its own now. */
@@ -82,6 +96,7 @@ export class SocketWriter {
     this.bytes += end - start;
     this.flush();
     this.#write(buffer.subarray(start, end));
+    if (this.#socket.writableLength > 0) this.#slab.hasPinned = true;
   }
 
   flush(): void {
