@@ -184,7 +184,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     } else writer.copy(buffer, start, end);
     if (writer.isFlowing) return true;
     // It goes on when all that waits has left, which is a full socket's buffer: slow reading has its least rate by that.
-    this.#readDeadlineMs = this.#context.deadlines.after(this.#context.timeouts.pace.silenceMs);
+    this.#readDeadlineMs = this.#context.deadlines.after(this.#isDoubtful ? LINGER_MS : this.#context.timeouts.pace.silenceMs);
     this.#rearm();
     return false;
   }
@@ -405,8 +405,22 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     else if (this.#state === "lingering" || this.#rest !== null) return;
     else if (this.#exchange === null) this.#close();
     else if (!this.#requestEnded) this.#exchange.onClientFailed("client_closed");
-    else this.#keepAlive = false;
+    else {
+      this.#keepAlive = false;
+      if (this.#isDoubtful && !this.#writer.isFlowing) {
+        this.#readDeadlineMs = this.#context.deadlines.after(LINGER_MS);
+        this.#rearm();
+      }
+    }
     this.#context.slab.flush();
+  }
+
+  /**
+   * Has the client most likely gone? A reset that meets a write of TLS itself, of session tickets for one, shows only as the end of what
+   * the client sends; whatever is written then never leaves, and no error tells of it.
+   */
+  get #isDoubtful(): boolean {
+    return this.#hasEnded && this.client.scheme === "https";
   }
 
   #onTunnelEof(): void {
