@@ -3,6 +3,7 @@
 
 import { globSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
@@ -10,6 +11,9 @@ const asked = process.argv.slice(2);
 const files = (asked.length === 0 ? ["test"] : asked).flatMap((path) =>
   statSync(path).isDirectory() ? globSync(join(path, "**/*.test.ts")) : [path],
 );
+
+// Each file is a process that loads most of src/: compiled once for all of them, that takes half the time. Kept by content.
+process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("../node_modules/.cache/kittiwake-tests", import.meta.url));
 
 const tests = run({
   files: files.toSorted(),
