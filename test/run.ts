@@ -1,4 +1,4 @@
-// `npm test`: every *.test.ts file under the given folders or files (all of test/ without any), two at a time, each in its own
+// `npm test`: every *.test.ts file under the given folders or files (all of test/ without any), three at a time, each in its own
 // process. Differs from `node --test` in two ways: no test at all is a failure, and so is a file that does not end.
 
 import { globSync, statSync } from "node:fs";
@@ -17,7 +17,7 @@ process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("../node_modules/.ca
 
 const tests = run({
   files: files.toSorted(),
-  concurrency: 2,
+  concurrency: 3,
   timeout: 60_000,
   execArgv: ["--import", new URL("file-timeout.ts", import.meta.url).href],
 });

@@ -36,15 +36,23 @@ function directory(port: number): Directory {
 
 const answered = { fresh: 0, kept: 0, again: 0, reset: 0 };
 
+/** The reset may even come before the connection stands. */
+async function connect(port: number): Promise<RawClient> {
+  try {
+    return await RawClient.connect(port);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") throw error;
+    answered.reset++;
+    return await connect(port);
+  }
+}
+
 /**
  * A request on a connection of its own. The kernel may reset one that came in the very moment in which a listener closed (docs/operations.md);
  * that is sent again, as every client would, and must be rare.
  */
 async function askOnce(port: number, target: string): Promise<void> {
-  using client = await RawClient.connect(port).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ECONNRESET") return RawClient.connect(port);
-    throw error;
-  });
+  using client = await connect(port);
   client.send(get(target, ["connection: close"]));
   await client.until((text) => text !== "").catch(() => {});
   if (client.received === "" && client.wasReset) {
@@ -58,7 +66,7 @@ async function askOnce(port: number, target: string): Promise<void> {
 
 /** Asks over one connection for as long as that stands. One that rests may end just as the next request leaves: that one is sent again. */
 async function askUntilEnd(port: number, name: string, isOver: () => boolean): Promise<void> {
-  using client = await RawClient.connect(port);
+  using client = await connect(port);
   for (let i = 0; !isOver(); i++) {
     const before = client.received.length;
     try {
