@@ -73,7 +73,7 @@ export class RequestDecoder {
   constructor(limits: RequestLimits, sink: MessageSink<Http1RequestHead>) {
     this.#limits = limits;
     this.#sink = sink;
-    this.#headBuffer = new HeadBuffer(limits.headBytes);
+    this.#headBuffer = new HeadBuffer(limits.headBytes, (buffer, start, end) => this.#readHead(buffer, start, end));
     this.#head = new Http1RequestHead(limits.headers);
     this.#body = new BodyDecoder(limits, "bad_framing", "head_too_large", limits.underscores);
   }
@@ -108,28 +108,9 @@ export class RequestDecoder {
       if (this.#emptyLine === HALF_EMPTY_LINE || buffer[position] === CR) position = this.#skipEmptyLine(buffer, position, end);
       if (position === end) return position;
       if ((CHARACTERS[buffer[position]!]! & TOKEN) === 0) throw new ProxyError("bad_request_line");
-      const next = this.#readWholeHead(buffer, position, end);
-      if (next !== -1) return this.#begin(next);
     }
-    return this.#decodeHeldHead(buffer, position, end);
-  }
-
-  /** -1: the head has not come whole, is too large, or wrong. It is judged when it is whole, so that it does not matter how it was cut. */
-  #readWholeHead(buffer: Buffer, position: number, end: number): number {
-    try {
-      return this.#readHead(buffer, position, Math.min(end, position + this.#limits.headBytes));
-    } catch {
-      return -1;
-    }
-  }
-
-  /** A head that came in pieces, or for which there is no request. */
-  #decodeHeldHead(buffer: Buffer, position: number, end: number): number {
-    const held = this.#headBuffer;
-    if (!this.#find(buffer, position, end)) return end;
-    if (this.#readHead(held.buffer, 0, held.end) !== held.end) throw new ProxyError("bad_header");
-    held.release();
-    return this.#begin(held.next);
+    const next = this.#takeHead(buffer, position, end);
+    return next === -1 ? end : this.#begin(next);
   }
 
   /** The head is read: `next` is the position behind it. */
@@ -157,9 +138,9 @@ export class RequestDecoder {
     return position + 1;
   }
 
-  #find(buffer: Buffer, position: number, end: number): boolean {
+  #takeHead(buffer: Buffer, position: number, end: number): number {
     try {
-      return this.#headBuffer.find(buffer, position, end);
+      return this.#headBuffer.take(buffer, position, end);
     } catch (error) {
       const isTooLarge = error instanceof ProxyError && error.code === "head_too_large";
       if (isTooLarge && !this.#headBuffer.heldText().includes("\r\n")) throw new ProxyError("target_too_long", undefined, { cause: error });

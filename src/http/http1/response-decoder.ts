@@ -45,7 +45,6 @@ export class Http1ResponseHead implements ResponseHead {
 }
 
 export class ResponseDecoder {
-  readonly #limits: ResponseLimits;
   readonly #headBuffer: HeadBuffer;
   readonly #head: Http1ResponseHead;
   readonly #connection = new ConnectionOptions("bad_response");
@@ -56,8 +55,7 @@ export class ResponseDecoder {
   #interim = 0;
 
   constructor(limits: ResponseLimits) {
-    this.#limits = limits;
-    this.#headBuffer = new HeadBuffer(limits.headBytes);
+    this.#headBuffer = new HeadBuffer(limits.headBytes, (buffer, start, end) => this.#readHead(buffer, start, end));
     this.#head = new Http1ResponseHead(limits.headers);
     this.#body = new BodyDecoder(limits, "bad_response", "bad_response", "pass");
   }
@@ -99,29 +97,8 @@ export class ResponseDecoder {
   }
 
   #decodeHead(buffer: Buffer, position: number, end: number): number {
-    if (this.#headBuffer.isEmpty) {
-      const next = this.#readWholeHead(buffer, position, end);
-      if (next !== -1) return this.#begin(next);
-    }
-    return this.#decodeHeldHead(buffer, position, end);
-  }
-
-  /** -1: the head has not come whole, is too large, or wrong. It is judged when it is whole, so that it does not matter how it was cut. */
-  #readWholeHead(buffer: Buffer, position: number, end: number): number {
-    try {
-      return this.#readHead(buffer, position, Math.min(end, position + this.#limits.headBytes));
-    } catch {
-      return -1;
-    }
-  }
-
-  /** A head that came in pieces, or is none. */
-  #decodeHeldHead(buffer: Buffer, position: number, end: number): number {
-    const held = this.#headBuffer;
-    if (!this.#find(buffer, position, end)) return end;
-    if (this.#readHead(held.buffer, 0, held.end) !== held.end) throw new ProxyError("bad_response", "the status line is malformed");
-    held.release();
-    return this.#begin(held.next);
+    const next = this.#takeHead(buffer, position, end);
+    return next === -1 ? end : this.#begin(next);
   }
 
   /** The head is read: `next` is the position behind it. */
@@ -139,10 +116,11 @@ export class ResponseDecoder {
     return next;
   }
 
-  #find(buffer: Buffer, position: number, end: number): boolean {
+  #takeHead(buffer: Buffer, position: number, end: number): number {
     try {
-      return this.#headBuffer.find(buffer, position, end);
+      return this.#headBuffer.take(buffer, position, end);
     } catch (error) {
+      if (error instanceof ProxyError && error.code === "bad_response") throw error;
       throw new ProxyError("bad_response", "the response head is malformed or too large", { cause: error });
     }
   }
@@ -171,7 +149,7 @@ export class ResponseDecoder {
     if (position + 1 >= end) return -1;
     if (buffer[position] !== CR || buffer[position + 1] !== LF) throw new ProxyError("bad_response", "the status line is malformed");
     const reasonEnd = position;
-    const next = this.#parseFields(buffer, position + 2, end, start);
+    const next = head.fields.parse(buffer, position + 2, end, start);
     if (next === -1) return -1;
     const text = buffer.toString("latin1", start, next - 2);
     head.fields.setText(text);
@@ -180,14 +158,6 @@ export class ResponseDecoder {
     this.#readConnection(head);
     this.#readBody(head);
     return next;
-  }
-
-  #parseFields(buffer: Buffer, position: number, end: number, start: number): number {
-    try {
-      return this.#head.fields.parse(buffer, position, end, start);
-    } catch (error) {
-      throw new ProxyError("bad_response", "a header field of the response is malformed", { cause: error });
-    }
   }
 
   #readConnection(head: Http1ResponseHead): void {
