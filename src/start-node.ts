@@ -70,6 +70,8 @@ export interface Node extends AsyncDisposable {
   stop(options?: { readonly keepMachines?: boolean }): Promise<void>;
   /** For tests: throws inside a worker. */
   crashWorker(index: number): void;
+  /** For tests: the time-outs of the data plane take so much time for gone by. Resolves when what was due has happened. */
+  passTime(ms: number): Promise<void>;
 }
 
 const DAY_MS = 86_400_000;
@@ -324,6 +326,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     adminUrl: `http://${adminAddress.host.includes(":") ? `[${adminAddress.host}]` : adminAddress.host}:${adminAddress.port}`,
     stop,
     crashWorker: (index) => workers.send(index, { type: "crash" }),
+    passTime: (ms) => workers.passTime(ms),
     [Symbol.asyncDispose]: () => stop(),
   };
 }

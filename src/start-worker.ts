@@ -1,5 +1,6 @@
 // The composition root of a data-plane thread: puts the parts of the edge together and answers the main thread.
 
+import { setImmediate as turnOfLoop } from "node:timers/promises";
 import { parentPort, workerData, type MessagePort } from "node:worker_threads";
 import { createAccessLog, type AccessLog } from "./telemetry/access-log.ts";
 import { createLog, logFailure } from "./telemetry/log.ts";
@@ -185,6 +186,9 @@ class Worker {
         break;
       case "crash":
         throw new Error("a test asked this worker to crash");
+      case "pass_time":
+        void this.#passTime(message.ms);
+        break;
     }
     this.#slab.flush();
   }
@@ -368,6 +372,15 @@ class Worker {
     this.#accessLog?.close();
     await this.#log.close();
     this.#send({ type: "drained" });
+  }
+
+  /** A message may overtake what its sender wrote to a socket before; two turns of the loop later that has been read. */
+  async #passTime(ms: number): Promise<void> {
+    await turnOfLoop();
+    await turnOfLoop();
+    this.#deadlines.pass(ms);
+    await turnOfLoop();
+    this.#send({ type: "time_passed" });
   }
 
   #send(message: FromWorker): void {

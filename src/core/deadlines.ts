@@ -47,6 +47,11 @@ export class Deadlines {
     return ms === 0 ? Infinity : this.nowMs + ms + this.#strideMs;
   }
 
+  /** For tests: as if so much time had gone by in which nothing else happened. */
+  pass(ms: number): void {
+    for (let leftMs = ms; leftMs > 0; leftMs -= this.#tickMs) this.#move(Math.min(leftMs, this.#tickMs));
+  }
+
   stop(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
@@ -54,8 +59,13 @@ export class Deadlines {
 
   #tick(): void {
     const tickedMs = performance.now();
-    this.nowMs += Math.min(tickedMs - this.#tickedMs, this.#strideMs);
+    const passedMs = Math.min(tickedMs - this.#tickedMs, this.#strideMs);
     this.#tickedMs = tickedMs;
+    this.#move(passedMs);
+  }
+
+  #move(ms: number): void {
+    this.nowMs += ms;
     for (const member of this.#members) {
       if (member.deadlineMs > this.nowMs) continue;
       member.deadlineMs = Infinity;

@@ -78,7 +78,9 @@ export type ToWorker =
   | { readonly type: "report" }
   | { readonly type: "drain" }
   /** A test's: throws inside the worker. */
-  | { readonly type: "crash" };
+  | { readonly type: "crash" }
+  /** A test's: the clock of the time-outs leaps ahead. Answered with "time_passed". */
+  | { readonly type: "pass_time"; readonly ms: number };
 
 export type FromWorker =
   | { readonly type: "started" }
@@ -89,4 +91,5 @@ export type FromWorker =
   /** The first request after a wake is on its way to the machine. */
   | { readonly type: "served"; readonly app: string; readonly machine: string; readonly heldMs: number }
   | { readonly type: "report"; readonly report: TrafficReport }
-  | { readonly type: "drained" };
+  | { readonly type: "drained" }
+  | { readonly type: "time_passed" };

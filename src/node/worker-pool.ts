@@ -139,6 +139,13 @@ export class WorkerPool {
     return (await Promise.all(reports)).filter((report) => report !== null);
   }
 
+  /** For tests: has so much time pass for the time-outs of all workers, and resolves when what was due has happened. */
+  async passTime(ms: number): Promise<void> {
+    const passed = this.#members.map(({ index }) => this.#until(index, (message) => message.type === "time_passed"));
+    this.broadcast({ type: "pass_time", ms });
+    await Promise.all(passed);
+  }
+
   /** Lets every worker finish what it does, bounded, and ends it. What they counted last reaches `onMessage`. */
   async stop(drainMs: number): Promise<void> {
     this.#isStopping = true;

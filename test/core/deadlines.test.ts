@@ -133,3 +133,25 @@ test("a clock without members stands still, and one with members keeps no proces
   another.stop();
   assert.equal(deadlines.nowMs, stoodAt);
 });
+
+test("time that is passed fires what is due, each once and in its order, and nothing else", (context) => {
+  const deadlines = new Deadlines(TICK_MS);
+  context.after(() => deadlines.stop());
+  const order: string[] = [];
+  const members = [60_000, 10_000, 120_000].map((ms) => {
+    const member = start(deadlines, ms);
+    member.onFire = () => order.push(`${ms}`);
+    return member;
+  });
+  const follower = new Member();
+  deadlines.add(follower);
+  members[1]!.onFire = () => {
+    order.push("10000");
+    follower.deadlineMs = deadlines.after(20_000);
+  };
+  follower.onFire = () => order.push("20000 after that");
+  deadlines.pass(59_000);
+  assert.deepEqual(order, ["10000", "20000 after that"]);
+  deadlines.pass(2_000);
+  assert.deepEqual(order, ["10000", "20000 after that", "60000"]);
+});

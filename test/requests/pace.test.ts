@@ -4,23 +4,25 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { after, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { get, head, HOST, rootOf, startEdge } from "../support/edge.ts";
-import { eventually } from "../support/eventually.ts";
+import { eventually, untilStill } from "../support/eventually.ts";
 import { Http2Client, responseOf } from "../support/http2-client.ts";
-import { RawClient } from "../support/raw-client.ts";
+import { pour, RawClient } from "../support/raw-client.ts";
 import { response } from "../support/scripted-backend.ts";
 
-const CLIENT_MS = 800;
+/** Nobody waits for these: the tests have the time pass (TestNode.passTime). */
+const CLIENT_MS = 60_000;
 const BYTES_PER_SECOND = 1000;
-const ANSWER_MS = 700;
-const SILENCE_MS = 600;
-const TUNNEL_MS = 700;
-/** The clock of the time-outs ticks ten times a second, and this machine may be busy. */
-const LATEST_MS = 2000;
+const ANSWER_MS = 50_000;
+const SILENCE_MS = 40_000;
+const TUNNEL_MS = 50_000;
 const LARGE_BYTES = 32 * 1024 * 1024;
-/** What a slow one moves each time. */
-const EVERY_MS = 50;
+/** How often a slow one moves something. */
+const EVERY_MS = 3000;
+/** Twice what it has to move in that time. */
+const STEADY = "x".repeat((2 * BYTES_PER_SECOND * EVERY_MS) / 1000);
+/** How often, to be steady for three times as long as it may be silent. */
+const PIECES = (3 * CLIENT_MS) / EVERY_MS;
 
 const edge = await startEdge({
   tables: `
@@ -35,19 +37,13 @@ client_bytes_per_second = ${BYTES_PER_SECOND}
 });
 after(() => edge[Symbol.asyncDispose]());
 
-/** Does it last as long as the time-out, no less and not much more? */
-async function lasts<Result>(ms: number, work: () => Promise<Result>): Promise<Result> {
-  const startedMs = performance.now();
-  const result = await work();
-  const tookMs = performance.now() - startedMs;
-  assert.ok(tookMs >= ms - 50 && tookMs < ms + LATEST_MS, `it took ${Math.round(tookMs)} ms instead of ${ms}`);
-  return result;
-}
-
-/** Calls `step` every now and then until told to stop. */
-function every(ms: number, step: () => void): Disposable {
-  const timer = setInterval(step, ms);
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+/** Takes a step every now and then, for almost as long as a time-out; whoever is not to gain by it ends with that. */
+async function endsNonetheless<Result>(ms: number, work: Promise<Result>, step: () => void): Promise<Result> {
+  for (let passedMs = 0; passedMs < ms * 0.8; passedMs += EVERY_MS) {
+    step();
+    await edge.test.passTime(EVERY_MS);
+  }
+  return await edge.test.endsAfter(ms * 0.2, work);
 }
 
 async function connect(scheme: "http" | "https"): Promise<RawClient> {
@@ -61,7 +57,8 @@ for (const scheme of ["http", "https"] as const) {
       await edge.backend.answers(() => null);
       using client = await connect(scheme);
       client.send(`${head("POST", "/", ["content-length: 100000"])}begun`);
-      const received = await lasts(CLIENT_MS, () => client.untilEnd());
+      await (await edge.backend.connection()).until((text) => text.endsWith("begun"));
+      const received = await edge.test.endsAfter(CLIENT_MS, client.untilEnd());
       assert.match(received, /^HTTP\/1\.1 408 /);
       assert.match(received, /kittiwake-error: request_timeout\r\n/);
       await edge.untilReleased();
@@ -71,21 +68,21 @@ for (const scheme of ["http", "https"] as const) {
       await edge.backend.answers(() => null);
       using client = await connect(scheme);
       client.send(head("POST", "/", ["content-length: 100000"]));
-      using _ = every(EVERY_MS, () => client.send("x"));
-      assert.match(await lasts(CLIENT_MS, () => client.untilEnd()), /^HTTP\/1\.1 408 /);
+      await edge.backend.connection();
+      const received = await endsNonetheless(CLIENT_MS, client.untilEnd(), () => client.send("x"));
+      assert.match(received, /^HTTP\/1\.1 408 /);
       await edge.untilReleased();
     });
 
     test("that sends steadily has all the time it needs", async () => {
       await edge.backend.answers(({ body }) => response(String(body.length)));
       using client = await connect(scheme);
-      const pieces = (3 * CLIENT_MS) / EVERY_MS;
-      client.send(head("POST", "/", [`content-length: ${pieces * 200}`]));
-      for (let i = 0; i < pieces; i++) {
-        client.send("x".repeat(200));
-        await delay(EVERY_MS);
+      client.send(head("POST", "/", [`content-length: ${PIECES * STEADY.length}`]));
+      for (let i = 0; i < PIECES; i++) {
+        client.send(STEADY);
+        await edge.test.passTime(EVERY_MS);
       }
-      assert.equal((await client.response()).body, String(pieces * 200));
+      assert.equal((await client.response()).body, String(PIECES * STEADY.length));
     });
 
     test("that does not read, or hardly, is cut, and what it got does not look complete", async () => {
@@ -95,9 +92,12 @@ for (const scheme of ["http", "https"] as const) {
         client.send(get());
         await client.until((text) => text.length > 100);
         client.socket.pause();
-        await eventually(() => edge.inFlight === 1, "the request in flight");
-        using _ = every(EVERY_MS, () => isTrickling && client.socket.read(10));
-        await eventually(() => edge.inFlight === 0, "the place to be given back", CLIENT_MS + LATEST_MS);
+        const trickle = (): boolean => {
+          if (isTrickling) client.socket.read(10);
+          return edge.inFlight === 0;
+        };
+        const tookMs = await edge.test.passTimeUntil(trickle, EVERY_MS);
+        assert.ok(tookMs >= CLIENT_MS * 0.9, `${tookMs} ms`);
         client.socket.resume();
         const received = await client.untilEnd();
         assert.ok(received.length < LARGE_BYTES);
@@ -111,8 +111,9 @@ describe("a stream of a client over HTTP/2", () => {
     await edge.backend.answers(() => null);
     using client = await Http2Client.connect(edge.test);
     const stream = client.open({ ":method": "POST" }, false);
-    using _ = every(EVERY_MS, () => stream.writable && stream.write("x"));
-    const [headers] = (await lasts(CLIENT_MS, () => once(stream, "response"))) as [{ ":status": number }];
+    await edge.backend.connection();
+    const answer = once(stream, "response");
+    const [headers] = (await endsNonetheless(CLIENT_MS, answer, () => stream.write("x"))) as [{ ":status": number }];
     assert.equal(headers[":status"], 408);
     await edge.backend.answers(() => response("well"));
     assert.equal((await client.get("/")).body, "well");
@@ -124,13 +125,12 @@ describe("a stream of a client over HTTP/2", () => {
     using client = await Http2Client.connect(edge.test);
     const stream = client.open({ ":method": "POST" }, false);
     const answer = responseOf(stream);
-    const pieces = (3 * CLIENT_MS) / EVERY_MS;
-    for (let i = 0; i < pieces; i++) {
-      stream.write("x".repeat(200));
-      await delay(EVERY_MS);
+    for (let i = 0; i < PIECES; i++) {
+      stream.write(STEADY);
+      await edge.test.passTime(EVERY_MS);
     }
     stream.end();
-    assert.equal((await answer).body, String(pieces * 200));
+    assert.equal((await answer).body, String(PIECES * STEADY.length));
   });
 
   test("that takes its response byte by byte is reset", async () => {
@@ -144,10 +144,11 @@ describe("a stream of a client over HTTP/2", () => {
       .send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
       .send(frame(4, 0, 0, noWindow))
       .send(frame(1, 0x05, 1, block));
-    using _ = every(EVERY_MS, () => client.send(frame(8, 0, 1, Buffer.from([0, 0, 0, 1]))));
+    await edge.backend.request();
     // RST_STREAM of the stream.
     const reset = frame(3, 0, 1, Buffer.alloc(4)).subarray(0, 9).toString("latin1");
-    const received = await lasts(CLIENT_MS, () => client.until((text) => text.includes(reset)));
+    const wasReset = client.until((text) => text.includes(reset));
+    const received = await endsNonetheless(CLIENT_MS, wasReset, () => client.send(frame(8, 0, 1, Buffer.from([0, 0, 0, 1]))));
     assert.ok(received.includes(frame(0, 0, 1, Buffer.from("x")).toString("latin1")), "it got some");
     await edge.untilReleased();
   });
@@ -161,8 +162,8 @@ describe("a machine that is silent", () => {
         return null;
       });
       using client = await edge.connect();
-      client.send(get());
-      await lasts(SILENCE_MS, () => client.untilEnd());
+      await client.send(get()).until((text) => text.includes("\r\n\r\n"));
+      await edge.test.endsAfter(SILENCE_MS, client.untilEnd());
       assert.equal(client.wasReset, true);
       assert.doesNotMatch(client.received, /\r\n0\r\n\r\n$/);
       await edge.untilReleased();
@@ -171,19 +172,18 @@ describe("a machine that is silent", () => {
 
   test("but speaks now and then may go on for ever", async () => {
     await edge.backend.answers((_, machine) => {
-      void (async () => {
-        machine.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n");
-        for (let i = 0; i < 5; i++) {
-          await delay(SILENCE_MS / 2);
-          machine.send("data: still here\n\n");
-        }
-        machine.end();
-      })();
+      machine.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n");
       return null;
     });
     using client = await edge.connect();
-    const { body } = await client.send(get()).response();
-    assert.equal(body, "data: still here\n\n".repeat(5));
+    await client.send(get()).until((text) => text.includes("\r\n\r\n"));
+    const machine = await edge.backend.connection();
+    for (let i = 0; i < 5; i++) {
+      await edge.test.passTime(SILENCE_MS * 0.9);
+      machine.send("data: still here\n\n");
+    }
+    machine.end();
+    assert.equal((await client.response()).body, "data: still here\n\n".repeat(5));
   });
 
   test("may be so while its client goes on sending, and has its whole time after that", async () => {
@@ -195,11 +195,11 @@ describe("a machine that is silent", () => {
     await client.until((text) => text.includes("\r\n\r\n"));
     // Slower than a client may be whose request has no response yet: this is a conversation.
     for (let i = 0; i < 8; i++) {
-      await delay(SILENCE_MS / 2);
+      await edge.test.passTime(SILENCE_MS / 2);
       client.send("x");
     }
     for (let i = 0; i < 5; i++) {
-      await delay(SILENCE_MS / 2);
+      await edge.test.passTime(SILENCE_MS / 2);
       machine.send("y");
     }
     assert.equal((await client.response()).body, "yyyyy");
@@ -213,8 +213,8 @@ describe("a machine that is silent", () => {
     machine.socket.pause();
     machine.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
     await client.until((text) => text.includes("\r\n\r\n"));
-    client.send(Buffer.alloc(20_000_000));
-    await lasts(SILENCE_MS, () => client.untilEnd());
+    await untilStill(pour(client));
+    await edge.test.endsAfter(SILENCE_MS, client.untilEnd());
     assert.equal(client.wasReset, true);
     await edge.untilReleased();
     machine.socket.destroy();
@@ -222,20 +222,26 @@ describe("a machine that is silent", () => {
 });
 
 test("a request that goes on and on is cut when its time in all is up, and a tunnel is not", async () => {
-  await using bounded = await startEdge({ tables: '[timeouts]\ntotal = "600ms"' });
+  const TOTAL_MS = 60_000;
+  await using bounded = await startEdge({ tables: `[timeouts]\ntotal = "${TOTAL_MS}ms"` });
   await bounded.backend.answers(() => null);
   using waiting = await bounded.connect();
-  const answer = await lasts(600, () => waiting.send(get()).response());
+  waiting.send(get());
+  await bounded.backend.request();
+  const answer = await bounded.test.endsAfter(TOTAL_MS, waiting.response());
   assert.deepEqual([answer.status, answer.header("kittiwake-error")], [504, "total_timeout"]);
   await bounded.backend.answers((_, machine) => {
     machine.send("HTTP/1.1 200 OK\r\n\r\n");
-    const timer = setInterval(() => machine.send("more"), EVERY_MS);
-    machine.socket.on("close", () => clearInterval(timer));
     return null;
   });
   using reading = await bounded.connect();
-  reading.send(get());
-  await lasts(600, () => reading.untilEnd());
+  await reading.send(get()).until((text) => text.includes("\r\n\r\n"));
+  const machine = await bounded.backend.connection();
+  for (let i = 0; i < 5; i++) {
+    await bounded.test.passTime(TOTAL_MS / 10);
+    machine.send("more");
+  }
+  await bounded.test.endsAfter(TOTAL_MS / 2, reading.untilEnd());
   assert.equal(reading.wasReset, true);
   await bounded.untilReleased();
   await bounded.backend.answers((_, machine) => {
@@ -244,7 +250,7 @@ test("a request that goes on and on is cut when its time in all is up, and a tun
   });
   using talking = await bounded.connect();
   await talking.send(get("/", ["connection: upgrade", "upgrade: websocket"])).response();
-  await delay(1200);
+  await bounded.test.passTime(2 * TOTAL_MS);
   talking.send("still here");
   await (await bounded.backend.connection()).until((text) => text.endsWith("still here"));
 });
@@ -259,7 +265,7 @@ test("a client and a machine of which neither reads what the other sends are bot
   client.socket.pause();
   machine.send(response("x".repeat(LARGE_BYTES)));
   await eventually(() => edge.inFlight === 1, "the request in flight");
-  await eventually(() => edge.inFlight === 0, "the place to be given back", CLIENT_MS + ANSWER_MS + LATEST_MS);
+  await edge.test.passTimeUntil(() => edge.inFlight === 0, EVERY_MS);
   machine.socket.destroy();
 });
 
@@ -280,7 +286,7 @@ describe("a tunnel", () => {
   test("is cut on both sides when nothing passes for tunnel_idle", async () => {
     const { client, machine } = await open();
     using _ = client;
-    await lasts(TUNNEL_MS, () => client.untilEnd());
+    await edge.test.endsAfter(TUNNEL_MS, client.untilEnd());
     await machine.untilEnd();
     await edge.untilReleased();
   });
@@ -294,7 +300,7 @@ describe("a tunnel", () => {
     ] as const) {
       const before = to.rest;
       for (let i = 1; i <= 5; i++) {
-        await delay(TUNNEL_MS / 2);
+        await edge.test.passTime(TUNNEL_MS / 2);
         from.send("x");
         await to.until(() => to.rest === before + "x".repeat(i));
       }

@@ -28,7 +28,7 @@ export async function startBackend(listener: RequestListener): Promise<Backend &
 /** Every connection goes to `onConnection`; all are destroyed at the end. */
 export async function startRawBackend(onConnection: (socket: Socket) => void): Promise<Backend> {
   const sockets = new Set<Socket>();
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => {});

@@ -4,6 +4,8 @@ import { setTimeout as delay } from "node:timers/promises";
 
 const LOOK_MS = 5;
 const LIMIT_MS = 10_000;
+/** No event says that nothing happens. */
+const STILL_MS = 150;
 
 /** Resolves as soon as `isSo` says so; rejects with what was waited for when that takes too long. */
 export async function eventually(isSo: () => boolean | Promise<boolean>, what: string, limitMs = LIMIT_MS): Promise<void> {
@@ -11,6 +13,14 @@ export async function eventually(isSo: () => boolean | Promise<boolean>, what: s
   while (!(await isSo())) {
     if (performance.now() > untilMs) throw new Error(`waited ${limitMs} ms in vain for ${what}`);
     await delay(LOOK_MS);
+  }
+}
+
+/** Resolves with a count above 0 once it has stopped growing, such as that of bytes on their way to somebody who does not read. */
+export async function untilStill(count: () => number): Promise<number> {
+  for (;;) {
+    const before = count();
+    if (!(await isSoWithin(STILL_MS, () => count() > before)) && before > 0) return before;
   }
 }
 

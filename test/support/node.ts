@@ -1,13 +1,16 @@
 // Starts a real node for a behaviour test: configuration written to a directory of its own, ports chosen by the system, everything ended
 // and removed at the end of the test.
 
+import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { EventEmitter, once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as turnOfLoop } from "node:timers/promises";
 import { loadConfig } from "../../src/config/load.ts";
 import { formatProblem } from "../../src/config/problems.ts";
 import { startNode, type Node, type NodeEvent } from "../../src/start-node.ts";
+import { eventually } from "./eventually.ts";
 import { assertNoneLeft } from "./processes.ts";
 
 export interface TestNodeOptions {
@@ -72,6 +75,42 @@ export class TestNode implements AsyncDisposable {
   /** Resolves as soon as something is so; looked at again with every event. */
   async until(isSo: () => boolean): Promise<void> {
     while (!isSo()) await once(this.#emitter, "event");
+  }
+
+  /**
+   * Lets so much time pass for the time-outs of the data plane, and takes none. Whatever was sent before has arrived by then, and what the
+   * edge sent because of it has come back. Its clock goes on as well, so tests set time-outs that nobody lives to see.
+   */
+  async passTime(ms: number): Promise<void> {
+    await turnOfLoop();
+    await this.node.passTime(ms);
+    await turnOfLoop();
+    await turnOfLoop();
+  }
+
+  /** Does this end once so much time has passed, not long before and not long after? */
+  async endsAfter<Result>(ms: number, work: Promise<Result>): Promise<Result> {
+    let hasEnded = false;
+    const end = (): void => void (hasEnded = true);
+    work.then(end, end);
+    await this.passTime(ms * 0.9);
+    assert.equal(hasEnded, false, `it was over before ${ms} ms were`);
+    await this.passTime(ms * 0.2);
+    await eventually(() => hasEnded, `a time-out of ${ms} ms`);
+    return await work;
+  }
+
+  /** Lets time pass a little at a time until something is so, for what still moves meanwhile; resolves with how much time it took. */
+  async passTimeUntil(isSo: () => boolean, stepMs: number): Promise<number> {
+    let passedMs = 0;
+    const step = async (): Promise<boolean> => {
+      if (isSo()) return true;
+      await this.passTime(stepMs);
+      passedMs += stepMs;
+      return isSo();
+    };
+    await eventually(step, "a time-out");
+    return passedMs;
   }
 
   /** Writes an app's fly.toml anew; `reload` brings it into force. */

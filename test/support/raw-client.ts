@@ -145,3 +145,16 @@ export async function exchangeRaw(port: number, text: string | Buffer): Promise<
   using client = await RawClient.connect(port);
   return await client.send(text).untilEnd();
 }
+
+/** Sends a body without an end as fast as it is taken; returns what counts its bytes. */
+export function pour({ socket }: RawClient): () => number {
+  const piece = Buffer.alloc(64 * 1024);
+  let sent = 0;
+  const write = (): void => {
+    do sent += piece.length;
+    while (socket.write(piece));
+  };
+  socket.on("drain", write);
+  write();
+  return () => sent;
+}
