@@ -5,10 +5,10 @@ import { FieldCache } from "../../src/http/http2/field-cache.ts";
 import { FieldList } from "../../src/http/http2/field-list.ts";
 import { HpackDecoder } from "../../src/http/http2/hpack-decoder.ts";
 import { HpackEncoder } from "../../src/http/http2/hpack-encoder.ts";
-import { huffmanEncode, huffmanLength } from "../../src/http/http2/huffman-encode.ts";
 import { ResponseEncoder } from "../../src/http/http2/response-encoder.ts";
 import { STATIC_TABLE } from "../../src/http/http2/static-table.ts";
 import type { ResponseSink } from "../../src/http/message.ts";
+import { huffmanCoded } from "../../test/support/hpack-reader.ts";
 
 const ROUNDS = Number(process.argv[2] ?? 15);
 const HEADS = 20_000;
@@ -57,10 +57,10 @@ function browserBlock(fields: readonly Field[], isFirst: boolean): Buffer {
   let at = 0;
   let added = 0;
   const string = (text: string): void => {
-    const length = huffmanLength(text, 0, text.length);
-    out[at++] = 0x80 | length;
-    if (length >= 0x7f) throw new Error("too long for this benchmark");
-    at = huffmanEncode(text, 0, text.length, out, at);
+    const coded = huffmanCoded(text);
+    if (coded.length >= 0x7f) throw new Error("too long for this benchmark");
+    out[at++] = 0x80 | coded.length;
+    at += coded.copy(out, at);
   };
   for (const [name, value] of fields) {
     const whole = STATIC_TABLE.findIndex((entry) => entry.name === name && entry.value === value);
@@ -154,22 +154,6 @@ function encodeResponses(name: string, variants: number, newEncoder: (() => Hpac
   });
 }
 
-/** Every field is an entry that the caller knows already. */
-function encodeKnown(name: string): () => void {
-  const cache = new FieldCache();
-  const encoder = new HpackEncoder();
-  const entries = appResponse(1).map(([fieldName, value]) => cache.constant(fieldName, value));
-  return () => {
-    for (let n = 0; n < HEADS; n++) {
-      encoder.begin(out, 9);
-      encoder.entries(entries, entries.length);
-      const bytes = encoder.end() - 9;
-      checksum += bytes;
-      blockBytes.set(name, bytes);
-    }
-  };
-}
-
 const SCENARIOS: Record<string, () => void> = {
   "request of a browser, first of a connection: decode": decodeFirst,
   "request of a browser, later, another path: decode": decodeLater(VARIANTS),
@@ -178,10 +162,8 @@ const SCENARIOS: Record<string, () => void> = {
 const scenario = (name: string, make: (name: string) => () => void): void => void (SCENARIOS[name] = make(name));
 scenario("response over HTTP/1.1: decode", () => eachResponse(VARIANTS, (head) => void (checksum += head.status)));
 scenario("the same, first of a connection: and encode", (name) => encodeResponses(name, VARIANTS, () => new HpackEncoder()));
-scenario("the same, with Huffman coding: and encode", (name) => encodeResponses(name, VARIANTS, () => new HpackEncoder({ huffman: true })));
 scenario("the same, later, etag, id, cookie change: and encode", (name) => encodeResponses(name, VARIANTS, undefined));
 scenario("the same, later, nothing but the id changes: and encode", (name) => encodeResponses(name, 1, undefined));
-scenario("response of known entries, ready bytes: encode", encodeKnown);
 
 const results = new Map<string, number[]>(Object.keys(SCENARIOS).map((name) => [name, []]));
 // In turns, so that a slow moment of the machine does not fall on one scenario alone. The first rounds are for the compiler.

@@ -212,7 +212,7 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
     this.#dataStream = stream;
   }
 
-  onData(_streamId: number, buffer: Buffer, start: number, end: number): void {
+  onData(buffer: Buffer, start: number, end: number): void {
     const stream = this.#dataStream;
     if (stream === null || stream.isClosed) return;
     this.#dataBytes -= end - start;

@@ -14,3 +14,12 @@ export function joinedValue(fields: Fields, name: string): string | null {
   }
   return joined;
 }
+
+/** All values of a list field, each followed by a comma, so that one more can be appended; empty when there is none. */
+export function joinedBefore(fields: Fields, id: number): string {
+  const first = fields.find(id);
+  if (first === -1) return "";
+  let text = "";
+  for (let i = first; i < fields.count; i++) if (fields.id(i) === id) text += `${fields.value(i)}, `;
+  return text;
+}

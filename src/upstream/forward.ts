@@ -3,6 +3,8 @@
 
 import { encodeRequestHead } from "../http/http1/encode.ts";
 import { FIELD } from "../http/field-names.ts";
+import { flat } from "../http/flat.ts";
+import { joinedBefore } from "../http/joined-value.ts";
 import type { RequestHead } from "../http/message.ts";
 import { acceptsTrailers } from "../http/trailers.ts";
 import type { CarriedExchange } from "./connection.ts";
@@ -112,9 +114,9 @@ function changedFields(head: RequestHead, client: ClientFacts): AddedField[] {
   const port = fields.find(FIELD.xForwardedPort);
   return forwardedFields(
     client,
-    joined(head, FIELD.xForwardedFor),
+    joinedBefore(fields, FIELD.xForwardedFor),
     VERSIONS[head.version]!,
-    joined(head, FIELD.via),
+    joinedBefore(fields, FIELD.via),
     port === -1 ? String(client.port) : fields.value(port),
   );
 }
@@ -129,19 +131,4 @@ function forwardedFields(client: ClientFacts, addresses: string, version: string
 
 function lines(fields: readonly AddedField[]): string {
   return fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-}
-
-/** All values of a list field, each followed by a comma, so that one more can be appended. */
-function joined(head: RequestHead, id: number): string {
-  const { fields } = head;
-  const first = fields.find(id);
-  if (first === -1) return "";
-  let text = "";
-  for (let i = first; i < fields.count; i++) if (fields.id(i) === id) text += `${fields.value(i)}, `;
-  return text;
-}
-
-/** As one flat piece of text, or every request would put it together again. */
-function flat(text: string): string {
-  return Buffer.from(text, "latin1").toString("latin1");
 }

@@ -212,7 +212,7 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     this.#consumed = 0;
   }
 
-  onData(_streamId: number, buffer: Buffer, start: number, end: number): void {
+  onData(buffer: Buffer, start: number, end: number): void {
     const stream = this.#dataStream;
     if (stream !== null && !stream.isClosed) stream.onData(buffer, start, end);
   }
@@ -266,7 +266,7 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
   }
 
   /** The machine takes no more streams; those above the last one it has not looked at (RFC 9113 section 6.8). */
-  onGoaway(_code: number, lastStreamId: number): void {
+  onGoaway(lastStreamId: number): void {
     this.#floods.onEmptyFrame();
     this.#isLeaving = true;
     for (const [id, stream] of [...this.#streams]) {

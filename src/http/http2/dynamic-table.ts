@@ -1,5 +1,7 @@
 // Hot path. The dynamic table of HPACK (RFC 7541 section 2.3.2) as both ends keep it: a ring of entries, the newest at 0.
 
+/** The protocol's initial value of SETTINGS_HEADER_TABLE_SIZE (RFC 9113 section 6.5.2), which this side leaves as it is. */
+export const DEFAULT_TABLE_BYTES = 4096;
 /** Connections with few fields are many: the ring starts small. A power of two, as it stays. */
 const FIRST_SLOTS = 16;
 

@@ -14,8 +14,6 @@ export class EncoderTable {
   readonly #numbers = new Map<Slot, number>();
   /** The latest number of each name that is not in the static table. */
   readonly #names = new Map<FieldName, number>();
-  /** Grows with every change. */
-  generation = 0;
 
   constructor(capacity: number) {
     this.#table = new DynamicTable(capacity);
@@ -45,13 +43,11 @@ export class EncoderTable {
     this.#numbers.set(slot, this.#added);
     if (slot.field.staticIndex === 0) this.#names.set(slot.field, this.#added);
     this.#added++;
-    this.generation++;
   }
 
   resize(capacity: number): void {
     this.#evictTo(capacity);
     this.#table.resize(capacity);
-    this.generation++;
   }
 
   #evictTo(size: number): void {

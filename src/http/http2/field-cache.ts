@@ -1,7 +1,8 @@
 // Hot path. Finds the entry of a field by its bytes if it has come before, so that what repeats, on whichever connection, is one
 // object and costs no string. One is kept for each worker. It is bounded, and what carries secrets stays out of it.
 
-import { FieldEntry, HASH_PRIME, flat } from "./field-entry.ts";
+import { flat } from "../flat.ts";
+import { FieldEntry, HASH_PRIME } from "./field-entry.ts";
 import type { FieldName } from "./field-entry.ts";
 import { NameTable } from "./name-table.ts";
 import { staticEntry } from "./static-table.ts";
@@ -18,13 +19,9 @@ export class FieldCache {
   /** Of the last value that was looked for in a slot and not found: seen once more, it becomes an entry. */
   readonly #fingerprints = new Int32Array(SLOTS);
 
-  /** The name at `text[start, end)`: a valid token, in any case, or a known pseudo-header field. */
-  nameInText(text: string, start: number, end: number): FieldName {
-    return this.names.inText(text, start, end);
-  }
-
-  nameInBytes(bytes: Buffer, start: number, end: number): FieldName {
-    return this.names.inBytes(bytes, start, end);
+  /** The name that is the whole text. */
+  name(text: string): FieldName {
+    return this.names.inText(text, 0, text.length);
   }
 
   /**
@@ -66,7 +63,7 @@ export class FieldCache {
 
   /** An entry of our own, to be made at start and kept: `name` is lower case, and both are valid. */
   constant(name: string, value: string): FieldEntry {
-    return repeatedEntry(this.names.inText(name, 0, name.length), value);
+    return repeatedEntry(this.name(name), value);
   }
 
   #add(slot: number, name: FieldName, value: string): FieldEntry {

@@ -1,6 +1,7 @@
 // Hot path. One header field of HTTP/2, made once and used again: in the tables of HPACK, and by whoever forwards it.
 
 import { fieldId } from "../field-names.ts";
+import { flat } from "../flat.ts";
 
 /** Pseudo-header fields (RFC 9113 section 8.3, RFC 8441 section 4). */
 export const PSEUDO = {
@@ -131,9 +132,4 @@ export class FieldEntry {
     this.#line = this.isRepeated ? flat(line) : line;
     return this.#line;
   }
-}
-
-/** The same text in memory of its own, not as a view into another text or a tree of others. */
-export function flat(text: string): string {
-  return Buffer.from(text, "latin1").toString("latin1");
 }

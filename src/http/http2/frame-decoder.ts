@@ -12,7 +12,7 @@ export interface FrameSink {
   readonly isReading: boolean;
   /** A DATA frame begins; `length` with its padding, which counts for flow control. Then `onData`, then `onDataEnd`. */
   onDataStart(streamId: number, length: number): void;
-  onData(streamId: number, buffer: Buffer, start: number, end: number): void;
+  onData(buffer: Buffer, start: number, end: number): void;
   /** The frame is complete; `padding` bytes of it were none of the body. */
   onDataEnd(streamId: number, padding: number, endStream: boolean): void;
   /** A whole header block. */
@@ -24,7 +24,7 @@ export interface FrameSink {
   /** Eight bytes of data. */
   onPing(buffer: Buffer, start: number): void;
   onPingAck(): void;
-  onGoaway(code: number, lastStreamId: number): void;
+  onGoaway(lastStreamId: number): void;
   /** `increment` may be 0, which is an error of the stream or, on stream 0, of the connection. */
   onWindowUpdate(streamId: number, increment: number): void;
   /** A PRIORITY frame, or one of an unknown type: means nothing here. */
@@ -76,11 +76,6 @@ export class FrameDecoder {
   /** Did the bytes so far end between two frames, and not within a header block? */
   get isBetweenFrames(): boolean {
     return this.#state === IN_HEAD && this.#heldBytes === 0 && this.#block.streamId === 0;
-  }
-
-  /** The stream of a DATA frame that is incomplete, otherwise 0. */
-  get dataStream(): number {
-    return this.#state === IN_DATA || this.#state === IN_PADDING || this.#state === IN_PAD_LENGTH ? this.#streamId : 0;
   }
 
   /** Decodes a chunk. Throws `ConnectionError`. */
@@ -253,7 +248,7 @@ export class FrameDecoder {
       this.#left = this.#padding;
       this.#state = IN_PADDING;
     }
-    if (taken > 0) this.#sink.onData(this.#streamId, chunk, position, position + taken);
+    if (taken > 0) this.#sink.onData(chunk, position, position + taken);
     return position + taken;
   }
 
@@ -315,7 +310,7 @@ export class FrameDecoder {
         else sink.onSettings(buffer, start, end);
         return;
       default:
-        sink.onGoaway(buffer.readUInt32BE(start + 4), buffer.readUInt32BE(start) & HIGHEST_STREAM);
+        sink.onGoaway(buffer.readUInt32BE(start) & HIGHEST_STREAM);
     }
   }
 

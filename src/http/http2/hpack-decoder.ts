@@ -2,7 +2,7 @@
 // what is the same on many connections comes from the worker's cache: repeated fields cost no string.
 
 import { ConnectionError, H2_ERROR } from "./connection-error.ts";
-import { DynamicTable } from "./dynamic-table.ts";
+import { DEFAULT_TABLE_BYTES, DynamicTable } from "./dynamic-table.ts";
 import type { FieldCache } from "./field-cache.ts";
 import { FieldEntry } from "./field-entry.ts";
 import type { FieldName } from "./field-entry.ts";
@@ -16,12 +16,10 @@ export interface HpackDecoderOptions {
   readonly listBytes: number;
   /** Fields beyond it make a list too large as well. */
   readonly maxFields: number;
-  /** Uncompressed bytes of one list at which the connection ends. Default: four times `listBytes`. */
-  readonly hardListBytes?: number;
 }
 
-/** The protocol's initial value of SETTINGS_HEADER_TABLE_SIZE (RFC 9113 section 6.5.2). */
-export const INITIAL_TABLE_BYTES = 4096;
+/** A list of so many times the bytes that it may have ends the connection. */
+const HARD_LIMIT_FACTOR = 4;
 
 const INDEXED = 0x80;
 const INCREMENTAL = 0x40;
@@ -39,12 +37,7 @@ export class HpackDecoder {
   readonly #cache: FieldCache;
   readonly #listBytes: number;
   readonly #maxFields: number;
-  readonly #hardListBytes: number;
-  readonly #table = new DynamicTable<FieldEntry>(INITIAL_TABLE_BYTES);
-  /** The largest size that a size update may set. */
-  #tableLimit = INITIAL_TABLE_BYTES;
-  /** The limit fell below the table's size: the next block must begin with a size update (RFC 9113 section 4.3.1). */
-  #mustResize = false;
+  readonly #table = new DynamicTable<FieldEntry>(DEFAULT_TABLE_BYTES);
   /** Behind what was read last. */
   #position = 0;
 
@@ -54,17 +47,10 @@ export class HpackDecoder {
   #end = 0;
   #marks = 0;
 
-  constructor({ cache, listBytes, maxFields, hardListBytes = 4 * listBytes }: HpackDecoderOptions) {
+  constructor({ cache, listBytes, maxFields }: HpackDecoderOptions) {
     this.#cache = cache;
     this.#listBytes = listBytes;
     this.#maxFields = maxFields;
-    this.#hardListBytes = hardListBytes;
-  }
-
-  /** The peer has acknowledged the SETTINGS_HEADER_TABLE_SIZE that we sent. */
-  setTableLimit(bytes: number): void {
-    this.#tableLimit = bytes;
-    this.#mustResize = this.#table.capacity > bytes;
   }
 
   /**
@@ -78,7 +64,6 @@ export class HpackDecoder {
       this.#resize(this.#integer(buffer, end, 0x1f));
       first = this.#position < end ? buffer[this.#position]! : 0;
     }
-    if (this.#mustResize) throw compressionError("a table size update is missing");
     while (this.#position < end) {
       first = buffer[this.#position]!;
       if (first >= INDEXED) this.#append(into, this.#entryAt(this.#integer(buffer, end, 0x7f)));
@@ -97,7 +82,9 @@ export class HpackDecoder {
     into.size += entry.size;
     if (into.size > this.#listBytes || into.count >= this.#maxFields || into.isTooLarge) {
       into.isTooLarge = true;
-      if (into.size > this.#hardListBytes) throw new ConnectionError(H2_ERROR.enhanceYourCalm, "the list of fields is far too large");
+      if (into.size > HARD_LIMIT_FACTOR * this.#listBytes) {
+        throw new ConnectionError(H2_ERROR.enhanceYourCalm, "the list of fields is far too large");
+      }
       return;
     }
     into.entries[into.count++] = entry;
@@ -169,9 +156,8 @@ export class HpackDecoder {
 
   /** RFC 7541 section 6.3. */
   #resize(bytes: number): void {
-    if (bytes > this.#tableLimit) throw compressionError(`a table of ${bytes} bytes is more than was allowed`);
+    if (bytes > DEFAULT_TABLE_BYTES) throw compressionError(`a table of ${bytes} bytes is more than was allowed`);
     this.#table.resize(bytes);
-    this.#mustResize = false;
   }
 
   /** The integer at the position, whose prefix has the bits of `prefix` (RFC 7541 section 5.1). */

@@ -1,20 +1,10 @@
 // Hot path. HPACK out (RFC 7541): fields become a header block in a piece of memory of the caller's. A field goes into the dynamic
 // table only if its value is known to repeat; what changes is a literal, and what carries secrets a never-indexed one.
 
+import { DEFAULT_TABLE_BYTES } from "./dynamic-table.ts";
 import { EncoderTable } from "./encoder-table.ts";
 import { ENTRY_OVERHEAD } from "./field-entry.ts";
 import type { FieldEntry, FieldName } from "./field-entry.ts";
-import { huffmanEncode, huffmanLength } from "./huffman-encode.ts";
-
-export interface HpackEncoderOptions {
-  /** Most bytes of dynamic table to use, whatever the peer allows. Default 4096. */
-  readonly tableBytes?: number;
-  /** Huffman-code what goes into the dynamic table where that is not longer: fewer bytes once a connection, for more time. Default false. */
-  readonly huffman?: boolean;
-}
-
-/** The protocol's initial value of SETTINGS_HEADER_TABLE_SIZE (RFC 9113 section 6.5.2). */
-const INITIAL_TABLE_BYTES = 4096;
 
 // Representations, by the first bits of their first byte (RFC 7541 section 6)
 const INDEXED = 0x80;
@@ -22,13 +12,11 @@ const INCREMENTAL = 0x40;
 const SIZE_UPDATE = 0x20;
 const NEVER_INDEXED = 0x10;
 const WITHOUT_INDEXING = 0x00;
-const HUFFMAN = 0x80;
 
 /** No integer that is written takes more. */
 const INTEGER_BYTES = 6;
 /** What is longer is written by a call, the rest a byte at a time; reading a character costs more than reading a byte. */
 const CALL_CHARACTERS = 12;
-const CALL_BYTES = 48;
 /** A field may take up this part of the table; a larger one would push too much else out of it. */
 const TABLE_SHARE = 2;
 
@@ -45,35 +33,14 @@ export class HpackEncoder {
   start = 0;
   #position = 0;
 
-  readonly #mostTableBytes: number;
-  readonly #huffman: boolean;
-  readonly #table = new EncoderTable(INITIAL_TABLE_BYTES);
+  readonly #table = new EncoderTable(DEFAULT_TABLE_BYTES);
   /** The size that the table is to have, and the smallest that it was to have since the last block (RFC 7541 section 4.2). */
-  #tableBytes: number;
-  #leastTableBytes: number;
+  #tableBytes = DEFAULT_TABLE_BYTES;
+  #leastTableBytes = DEFAULT_TABLE_BYTES;
 
-  /** The last entries that were encoded together without changing the table, and their bytes. */
-  readonly #ready: FieldEntry[] = [];
-  #readyCount = -1;
-  #readyGeneration = -1;
-  #readyBytes: Buffer = NONE;
-  #readyLength = 0;
-
-  constructor({ tableBytes = INITIAL_TABLE_BYTES, huffman = false }: HpackEncoderOptions = {}) {
-    this.#mostTableBytes = tableBytes;
-    this.#huffman = huffman;
-    this.#tableBytes = Math.min(tableBytes, INITIAL_TABLE_BYTES);
-    this.#leastTableBytes = this.#tableBytes;
-  }
-
-  /** Grows with every change of the dynamic table. A block made without changing it may be sent again while it stays the same. */
-  get generation(): number {
-    return this.#table.generation;
-  }
-
-  /** The peer's SETTINGS_HEADER_TABLE_SIZE; to be called before that is acknowledged, for each value in turn. */
+  /** The peer's SETTINGS_HEADER_TABLE_SIZE, of which no more than the default is used; to be called before that is acknowledged, for each value in turn. */
   setTableLimit(bytes: number): void {
-    this.#tableBytes = Math.min(bytes, this.#mostTableBytes);
+    this.#tableBytes = Math.min(bytes, DEFAULT_TABLE_BYTES);
     this.#leastTableBytes = Math.min(this.#leastTableBytes, this.#tableBytes);
   }
 
@@ -124,7 +91,7 @@ export class HpackEncoder {
     const isNeverIndexed = entry.isNeverIndexed || value.length < field.shortestIndexed;
     if (!isNeverIndexed && entry.isRepeated && entry.size * TABLE_SHARE <= this.#table.capacity) {
       this.#name(INCREMENTAL, 0x3f, field, value.length);
-      this.#repeatedText(value);
+      this.#text(value, 0, value.length);
       this.#table.add(entry);
       return;
     }
@@ -132,40 +99,10 @@ export class HpackEncoder {
     this.#text(value, 0, value.length);
   }
 
-  /** The first `count` entries at once; the same ones again, with the table unchanged, are a copy of ready bytes. */
-  entries(entries: readonly FieldEntry[], count: number): void {
-    if (this.#isReady(entries, count)) {
-      this.#reserve(this.#readyLength);
-      this.#readyBytes.copy(this.buffer, this.#position, 0, this.#readyLength);
-      this.#position += this.#readyLength;
-      return;
-    }
-    const { generation } = this.#table;
-    const before = this.#position - this.start;
-    for (let i = 0; i < count; i++) this.entry(entries[i]!);
-    if (this.#table.generation === generation) this.#keepReady(entries, count, this.start + before);
-  }
-
   /** A field with the value at `text[start, end)`, one byte a character, which is not expected to come again. */
   text(field: FieldName, text: string, start: number, end: number): void {
     this.#changingName(field, end - start);
     this.#text(text, start, end);
-  }
-
-  /** A field with the value at `bytes[start, end)`, which is not expected to come again. */
-  bytes(field: FieldName, bytes: Buffer, start: number, end: number): void {
-    const length = end - start;
-    this.#changingName(field, length);
-    this.#integer(0, 0x7f, length);
-    if (length > CALL_BYTES) {
-      bytes.copy(this.buffer, this.#position, start, end);
-      this.#position += length;
-      return;
-    }
-    const { buffer } = this;
-    let position = this.#position;
-    for (let i = start; i < end; i++) buffer[position++] = bytes[i]!;
-    this.#position = position;
   }
 
   /** Everything of a field whose value changes, up to its value. Its name goes into the table, so that it is sent in full only once. */
@@ -187,7 +124,7 @@ export class HpackEncoder {
     this.#reserve(name.length + length + 3 * INTEGER_BYTES);
     const index = this.#table.indexOfName(field);
     this.#integer(representation, prefix, index);
-    if (index === 0) this.#repeatedText(name);
+    if (index === 0) this.#text(name, 0, name.length);
   }
 
   /** RFC 7541 section 5.2, without Huffman coding. */
@@ -202,17 +139,6 @@ export class HpackEncoder {
     let position = this.#position;
     for (let i = start; i < end; i++) buffer[position++] = text.charCodeAt(i);
     this.#position = position;
-  }
-
-  /** What is sent once and then referred to. */
-  #repeatedText(text: string): void {
-    const length = this.#huffman ? huffmanLength(text, 0, text.length) : Infinity;
-    if (length > text.length) {
-      this.#text(text, 0, text.length);
-      return;
-    }
-    this.#integer(HUFFMAN, 0x7f, length);
-    this.#position = huffmanEncode(text, 0, text.length, this.buffer, this.#position);
   }
 
   /** RFC 7541 section 5.1; `bits` are those in front of the prefix. */
@@ -233,23 +159,6 @@ export class HpackEncoder {
     this.#integer(SIZE_UPDATE, 0x1f, bytes);
     this.#table.resize(bytes);
     this.#leastTableBytes = this.#tableBytes;
-  }
-
-  #isReady(entries: readonly FieldEntry[], count: number): boolean {
-    if (count !== this.#readyCount || this.#readyGeneration !== this.#table.generation) return false;
-    const ready = this.#ready;
-    for (let i = 0; i < count; i++) if (entries[i] !== ready[i]) return false;
-    return true;
-  }
-
-  #keepReady(entries: readonly FieldEntry[], count: number, start: number): void {
-    const length = this.#position - start;
-    if (this.#readyBytes.length < length) this.#readyBytes = Buffer.allocUnsafe(length * 2);
-    this.buffer.copy(this.#readyBytes, 0, start, this.#position);
-    this.#readyLength = length;
-    this.#readyCount = count;
-    this.#readyGeneration = this.#table.generation;
-    for (let i = 0; i < count; i++) this.#ready[i] = entries[i]!;
   }
 
   /** Room for as many bytes at the position. A block that does not fit goes on in memory of its own. */

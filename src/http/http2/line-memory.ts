@@ -2,8 +2,9 @@
 // found out which are. One is kept for each connection to a machine.
 
 import type { Http1Fields } from "../http1/fields.ts";
+import { flat } from "../flat.ts";
 import type { FieldCache } from "./field-cache.ts";
-import { flat, type FieldEntry, type FieldName } from "./field-entry.ts";
+import type { FieldEntry, FieldName } from "./field-entry.ts";
 
 /** After so many values in a row that did not repeat nobody expects one to … */
 const CHANGES = 8;
@@ -50,7 +51,7 @@ export class LineMemory {
     // The colon is compared, too, or a longer name could be taken for this one.
     if (known.nameText.length !== nameEnd - nameStart + 1 || !text.startsWith(known.nameText, nameStart)) {
       known.nameText = flat(text.slice(nameStart, nameEnd + 1));
-      known.name = this.#cache.nameInText(text, nameStart, nameEnd);
+      known.name = this.#cache.names.inText(text, nameStart, nameEnd);
       known.changes = 0;
     }
     this.name = known.name;

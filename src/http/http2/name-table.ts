@@ -1,7 +1,8 @@
 // Hot path. Field names found by their bytes, so that one name is one object and nobody makes a string to look it up. One is kept
 // for each worker. It is bounded: of names that the protocols do not know only so many are remembered.
 
-import { FieldName, PSEUDO, flat } from "./field-entry.ts";
+import { flat } from "../flat.ts";
+import { FieldName, PSEUDO } from "./field-entry.ts";
 import { STATIC_TABLE } from "./static-table.ts";
 
 const SLOTS = 1024;

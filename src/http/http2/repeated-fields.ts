@@ -1,7 +1,8 @@
 // Hot path. The fields of a request that the next requests on its connection have again, in the same order: what was found out about them, and
 // their lines for HTTP/1.1 as one piece of text. Immutable, because requests that have them may still be under way when others come.
 
-import { flat, type FieldEntry } from "./field-entry.ts";
+import { flat } from "../flat.ts";
+import type { FieldEntry } from "./field-entry.ts";
 
 export class RepeatedFields {
   /** Which known names occur, a bit for each id. */

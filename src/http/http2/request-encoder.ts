@@ -5,8 +5,8 @@ import { REQUEST_DROPS } from "../http1/encode.ts";
 import { FIELD } from "../field-names.ts";
 import type { RequestHead } from "../message.ts";
 import { announcedTrailers, acceptsTrailers } from "../trailers.ts";
+import { encodeField, encodeFields } from "./encode-fields.ts";
 import type { FieldCache } from "./field-cache.ts";
-import type { FieldName } from "./field-entry.ts";
 import type { HpackEncoder } from "./hpack-encoder.ts";
 import { Http2Fields } from "./request-head.ts";
 
@@ -33,11 +33,11 @@ export class RequestEncoder {
       if (names !== null) this.#field(encoder, "trailer", names);
     }
     if (fields.find(FIELD.te) !== -1 && acceptsTrailers(fields)) this.#field(encoder, "te", "trailers");
-    for (let i = 0; i < added.length; i++) this.#field(encoder, added[i]![0], added[i]![1]);
+    encodeFields(encoder, this.#cache, added);
   }
 
   trailers(encoder: HpackEncoder, fields: readonly (readonly [name: string, value: string])[]): void {
-    for (const [fieldName, value] of fields) this.#field(encoder, fieldName, value);
+    encodeFields(encoder, this.#cache, fields);
   }
 
   #kept(encoder: HpackEncoder, { fields, connectionNames }: RequestHead): void {
@@ -53,9 +53,6 @@ export class RequestEncoder {
   }
 
   #field(encoder: HpackEncoder, fieldName: string, value: string): void {
-    const known: FieldName = this.#cache.nameInText(fieldName, 0, fieldName.length);
-    const entry = this.#cache.entryInText(known, value, 0, value.length);
-    if (entry === null) encoder.text(known, value, 0, value.length);
-    else encoder.entry(entry);
+    encodeField(encoder, this.#cache, this.#cache.name(fieldName), value);
   }
 }

@@ -4,8 +4,10 @@
 import { RESPONSE_DROPS } from "../http1/encode.ts";
 import { Http1Fields } from "../http1/fields.ts";
 import { FIELD } from "../field-names.ts";
+import { joinedBefore } from "../joined-value.ts";
 import type { Fields, ResponseHead } from "../message.ts";
 import { announcedTrailers } from "../trailers.ts";
+import { encodeField, encodeFields } from "./encode-fields.ts";
 import type { FieldCache } from "./field-cache.ts";
 import type { FieldEntry, FieldName } from "./field-entry.ts";
 import type { HpackEncoder } from "./hpack-encoder.ts";
@@ -30,9 +32,9 @@ export class ResponseEncoder {
     this.#cache = cache;
     this.#server = cache.constant("server", "kittiwake");
     this.#via = cache.constant("via", "1.1 kittiwake");
-    this.#requestIdName = name(cache, "fly-request-id");
-    this.#contentLengthName = name(cache, "content-length");
-    this.#webSocketAcceptName = name(cache, "sec-websocket-accept");
+    this.#requestIdName = cache.name("fly-request-id");
+    this.#contentLengthName = cache.name("content-length");
+    this.#webSocketAcceptName = cache.name("sec-websocket-accept");
   }
 
   /** A machine's final response. `isHead`: the request was HEAD, so that a length is not that of the body that follows. */
@@ -56,13 +58,13 @@ export class ResponseEncoder {
   /** A response of the edge's own. */
   own(encoder: HpackEncoder, status: number, fields: readonly (readonly [name: string, value: string])[], bodyBytes: number): void {
     encoder.status(status);
-    for (const [fieldName, value] of fields) this.#field(encoder, fieldName, value);
+    encodeFields(encoder, this.#cache, fields);
     this.#field(encoder, "date", new Date().toUTCString());
     this.#length(encoder, bodyBytes);
   }
 
   trailers(encoder: HpackEncoder, fields: readonly (readonly [name: string, value: string])[]): void {
-    for (const [fieldName, value] of fields) this.#field(encoder, fieldName, value);
+    encodeFields(encoder, this.#cache, fields);
   }
 
   #kept(encoder: HpackEncoder, { fields, connectionNames }: ResponseHead): void {
@@ -97,15 +99,12 @@ export class ResponseEncoder {
     if (fields.find(FIELD.date) === -1) this.#field(encoder, "date", new Date().toUTCString());
     encoder.entry(this.#server);
     if (fields.find(FIELD.via) === -1) encoder.entry(this.#via);
-    else this.#field(encoder, "via", `${joined(fields, FIELD.via)}1.1 kittiwake`);
+    else encodeField(encoder, this.#cache, this.#via.field, `${joinedBefore(fields, FIELD.via)}${this.#via.value}`);
     encoder.text(this.#requestIdName, own.id, 0, own.id.length);
   }
 
   #length(encoder: HpackEncoder, bytes: number): void {
-    const text = `${bytes}`;
-    const entry = this.#cache.entryInText(this.#contentLengthName, text, 0, text.length);
-    if (entry === null) encoder.text(this.#contentLengthName, text, 0, text.length);
-    else encoder.entry(entry);
+    encodeField(encoder, this.#cache, this.#contentLengthName, `${bytes}`);
   }
 
   #announcement(encoder: HpackEncoder, fields: Fields): void {
@@ -115,20 +114,6 @@ export class ResponseEncoder {
   }
 
   #field(encoder: HpackEncoder, fieldName: string, value: string): void {
-    const known = this.#cache.nameInText(fieldName, 0, fieldName.length);
-    const entry = this.#cache.entryInText(known, value, 0, value.length);
-    if (entry === null) encoder.text(known, value, 0, value.length);
-    else encoder.entry(entry);
+    encodeField(encoder, this.#cache, this.#cache.name(fieldName), value);
   }
-}
-
-/** All values of a list field, each followed by a comma, so that one more can be appended. */
-function joined(fields: Fields, id: number): string {
-  let text = "";
-  for (let i = 0; i < fields.count; i++) if (fields.id(i) === id) text += `${fields.value(i)}, `;
-  return text;
-}
-
-function name(cache: FieldCache, text: string): FieldName {
-  return cache.nameInText(text, 0, text.length);
 }

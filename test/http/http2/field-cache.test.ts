@@ -12,9 +12,9 @@ import { fuzzParameters } from "../seed.ts";
 
 const nameOf = (cache: FieldCache, text: string): FieldName => {
   const around = `::${text}::`;
-  const inText = cache.nameInText(around, 2, 2 + text.length);
+  const inText = cache.names.inText(around, 2, 2 + text.length);
   if (text.length <= 128 && !text.startsWith(":")) {
-    assert.equal(cache.nameInBytes(Buffer.from(around, "latin1"), 2, 2 + text.length), inText);
+    assert.equal(cache.names.inBytes(Buffer.from(around, "latin1"), 2, 2 + text.length), inText);
   }
   return inText;
 };

@@ -37,7 +37,7 @@ class Notes implements FrameSink {
     this.notes.push(`data start ${streamId} ${length}`);
     this.#data = "";
   }
-  onData(_streamId: number, buffer: Buffer, start: number, end: number): void {
+  onData(buffer: Buffer, start: number, end: number): void {
     this.#data += buffer.toString("latin1", start, end);
   }
   onDataEnd(streamId: number, padding: number, endStream: boolean): void {
@@ -61,8 +61,8 @@ class Notes implements FrameSink {
   onPingAck(): void {
     this.notes.push("ping ack");
   }
-  onGoaway(code: number): void {
-    this.notes.push(`goaway ${code}`);
+  onGoaway(lastStreamId: number): void {
+    this.notes.push(`goaway ${lastStreamId}`);
   }
   onWindowUpdate(streamId: number, increment: number): void {
     this.notes.push(`window ${streamId} ${increment}`);
@@ -126,7 +126,7 @@ const HEARD = [
   "window 3 16",
   "reset 3 8",
   "ignored",
-  "goaway 11",
+  "goaway 3",
 ];
 
 test("every frame is heard, with what it holds", () => {

@@ -91,9 +91,9 @@ test("C.1: integers of one byte and of three, behind any prefix", () => {
   // The examples are of prefixes that stand alone; here they are lengths of strings, prefixed by 7 bits, and of table sizes, by 5.
   const decoder = newDecoder();
   assert.deepEqual(decodeFields(decoder, "2a"), [], "10 in 5 bits, a table size");
-  decoder.setTableLimit(1337);
   assert.deepEqual(decodeFields(decoder, "3f9a 0a"), [], "1337 in 5 bits");
-  const encoder = new HpackEncoder({ tableBytes: 1337 });
+  const encoder = new HpackEncoder();
+  encoder.setTableLimit(1337);
   assert.deepEqual(
     encode(encoder, () => undefined),
     bytesOf("3f9a 0a"),
@@ -121,7 +121,7 @@ describe("C.2: a literal", () => {
     const block = "040c 2f73 616d 706c 652f 7061 7468";
     assert.deepEqual(decodeFields(decoder, block), [[":path", "/sample/path"]]);
     assert.deepEqual(tableOf(decoder), []);
-    const name = new FieldCache().nameInText(":path", 0, 5);
+    const name = new FieldCache().name(":path");
     assert.deepEqual(
       encode(new HpackEncoder(), (encoder) => encoder.text(name, "/sample/path", 0, 12)),
       bytesOf(block),
@@ -155,7 +155,6 @@ for (const [title, steps, capacity] of [
 
     test(`${name}: decoded`, () => {
       const decoder = newDecoder();
-      decoder.setTableLimit(capacity);
       if (capacity < 4096) decode(decoder, "3fe1 01");
       for (const step of steps) {
         const list = decode(decoder, huffman ? step.huffman : step.plain);
@@ -168,30 +167,27 @@ for (const [title, steps, capacity] of [
         assert.equal(tableBytes(tableOf(decoder)), step.tableBytes);
       }
     });
-
-    test(`${name}: encoded`, () => {
-      const cache = new FieldCache();
-      const known = new Map<string, ReturnType<typeof cache.constant>>();
-      const encoder = new HpackEncoder({ tableBytes: capacity, huffman });
-      if (capacity < 4096) assert.deepEqual(encode(encoder, () => undefined).toString("hex"), "3fe101");
-      for (const step of steps) {
-        const block = encode(encoder, () => {
-          for (const [fieldName, value] of step.fields) {
-            // Ours never indexes it.
-            if (fieldName === "set-cookie") continue;
-            const key = `${fieldName}: ${value}`;
-            if (!known.has(key)) known.set(key, cache.constant(fieldName, value));
-            encoder.entry(known.get(key)!);
-          }
-        });
-        const expected = bytesOf(huffman ? step.huffman : step.plain);
-        assert.equal(block.toString("hex"), expected.subarray(0, expected.length - cookieBytes(step, huffman)).toString("hex"));
-      }
-    });
   }
-}
 
-function cookieBytes({ fields }: Step, huffman: boolean): number {
-  if (!fields.includes(COOKIE)) return 0;
-  return huffman ? 47 : 58;
+  test(`${title}, without Huffman coding: encoded`, () => {
+    const cache = new FieldCache();
+    const known = new Map<string, ReturnType<typeof cache.constant>>();
+    const encoder = new HpackEncoder();
+    encoder.setTableLimit(capacity);
+    if (capacity < 4096) assert.deepEqual(encode(encoder, () => undefined).toString("hex"), "3fe101");
+    for (const step of steps) {
+      const block = encode(encoder, () => {
+        for (const [fieldName, value] of step.fields) {
+          // Ours never indexes it.
+          if (fieldName === "set-cookie") continue;
+          const key = `${fieldName}: ${value}`;
+          if (!known.has(key)) known.set(key, cache.constant(fieldName, value));
+          encoder.entry(known.get(key)!);
+        }
+      });
+      const expected = bytesOf(step.plain);
+      const cookieBytes = step.fields.includes(COOKIE) ? 58 : 0;
+      assert.equal(block.toString("hex"), expected.subarray(0, expected.length - cookieBytes).toString("hex"));
+    }
+  });
 }

@@ -132,7 +132,7 @@ describe("a machine's response", () => {
 
 test("a value that changes each time is looked for only now and then, and found when it comes again", () => {
   const cache = new FieldCache();
-  const memory = new LineMemory(cache, cache.nameInText("x", 0, 1));
+  const memory = new LineMemory(cache, cache.name("x"));
   const fields = new Http1Fields(1);
   const entryAt = (value: string): string | undefined => {
     const bytes = Buffer.from(`Date: ${value}\r\n\r\n`, "latin1");
