@@ -5,7 +5,7 @@
 
 import { FIELD } from "../http/field-names.ts";
 import { H2_ERROR } from "../http/http2/connection-error.ts";
-import { DEFAULT_WINDOW, HIGHEST_WINDOW } from "../http/http2/frame.ts";
+import { DEFAULT_WINDOW } from "../http/http2/frame.ts";
 import type { Http2RequestHead } from "../http/http2/request-head.ts";
 import type { ResponseEncoder } from "../http/http2/response-encoder.ts";
 import type { Fields, ResponseHead } from "../http/message.ts";
@@ -199,14 +199,6 @@ export class Http2Stream implements ClientChannel, SendingStream {
 
   flush(): void {
     this.#host.flush();
-  }
-
-  /** WINDOW_UPDATE, or a new initial window. False: it is larger than a window can be. */
-  widen(increment: number): boolean {
-    this.sendWindow += increment;
-    if (this.sendWindow > HIGHEST_WINDOW) return false;
-    if (this.held.length > 0) this.#host.sender.wait(this);
-    return true;
   }
 
   onProgress(bytes: number): void {

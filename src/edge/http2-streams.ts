@@ -1,11 +1,11 @@
 // Hot path. The streams of a client's HTTP/2 connection, and what each frame of the client's means for them (RFC 9113 sections 5, 6 and 8).
 
 import { ConnectionError, H2_ERROR } from "../http/http2/connection-error.ts";
+import { EmptyFrames, type EmptyFramesLimits } from "../http/http2/empty-frames.ts";
 import type { FieldCache } from "../http/http2/field-cache.ts";
 import { DEFAULT_WINDOW, FLAG, HIGHEST_STREAM } from "../http/http2/frame.ts";
 import type { FrameSink } from "../http/http2/frame-decoder.ts";
 import { HpackDecoder } from "../http/http2/hpack-decoder.ts";
-import type { SettingsChanges } from "../http/http2/peer-settings.ts";
 import { Http2Fields, Http2RequestHead } from "../http/http2/request-head.ts";
 import { RequestReader } from "../http/http2/request-reader.ts";
 import type { ResponseEncoder } from "../http/http2/response-encoder.ts";
@@ -13,9 +13,9 @@ import type { ErrorCode } from "../core/errors.ts";
 import type { ClientFacts, ClientLines } from "../upstream/forward.ts";
 import type { ConnectionContext, Sender } from "./client-connection.ts";
 import type { AddressAllowances } from "./address-allowances.ts";
-import { Http2Floods } from "./http2-floods.ts";
 import type { OutputPool } from "../upstream/http2-output.ts";
 import type { Http2Sender } from "../upstream/http2-sender.ts";
+import { Http2Resets } from "./http2-resets.ts";
 import { Http2Stream, type StreamHost } from "./http2-stream.ts";
 import { Pace } from "./pace.ts";
 
@@ -49,8 +49,9 @@ const CONNECTION_WINDOW = 1024 * 1024;
 const MOST_FREE_HEADS = 512;
 /** Streams of this side's making that the client may not have heard of yet. */
 const MOST_REMEMBERED = 1024;
+const EMPTY_FRAMES: EmptyFramesLimits = { most: 1000, perSecond: 200, perRequest: 2, bytesPerFrame: 1024 };
 
-export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
+export class Http2Streams implements FrameSink, StreamHost {
   readonly client: ClientFacts;
   readonly clientLines: ClientLines;
   readonly sender: Http2Sender;
@@ -60,7 +61,8 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
   readonly #shared: Http2Shared;
   readonly #hpack: HpackDecoder;
   readonly #reader: RequestReader;
-  readonly #floods: Http2Floods;
+  readonly #emptyFrames: EmptyFrames;
+  readonly #resets: Http2Resets;
   readonly #streams = new Map<number, Http2Stream>();
   /** Those that no exchange was opened for yet. */
   #opened: Http2Stream[] = [];
@@ -88,7 +90,8 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
     this.#shared = shared;
     this.#hpack = new HpackDecoder({ cache: shared.cache, listBytes: limits.headBytes, maxFields: limits.headers });
     this.#reader = new RequestReader(owner.client.scheme, limits);
-    this.#floods = new Http2Floods(deadlines, shared.resets.of(owner.client.ip, deadlines.nowMs));
+    this.#emptyFrames = new EmptyFrames(EMPTY_FRAMES, deadlines);
+    this.#resets = new Http2Resets(deadlines, shared.resets.of(owner.client.ip, deadlines.nowMs));
     sender.windowUpdate(0, CONNECTION_WINDOW - DEFAULT_WINDOW);
   }
 
@@ -183,12 +186,12 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
   }
 
   onPingAck(): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
     this.#owner.onPingAck();
   }
 
   onGoaway(): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
     this.#owner.onGoaway();
   }
 
@@ -225,7 +228,7 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
   onDataEnd(streamId: number, padding: number, endStream: boolean): void {
     const stream = this.#dataStream;
     this.#dataStream = null;
-    if (padding === this.#dataLength && !endStream) this.#floods.onEmptyFrame();
+    if (padding === this.#dataLength && !endStream) this.#emptyFrames.onFrame();
     if (stream === null || stream.isClosed) {
       if (this.#dataBytes > 0) this.credit(this.#dataBytes);
       if (endStream) this.#endedHere.delete(streamId);
@@ -240,55 +243,39 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
     if (stream === undefined) {
       this.#expectOpened(streamId);
       this.#endedHere.delete(streamId);
-      this.#floods.onEmptyFrame();
+      this.#emptyFrames.onFrame();
       return;
     }
     stream.remoteEnded = true;
     stream.onGone("client_closed");
-    this.#floods.onReset();
+    this.#resets.onReset();
   }
 
   onSettings(buffer: Buffer, start: number, end: number): void {
-    this.#floods.onEmptyFrame();
-    this.sender.peer.read(buffer, start, end, this);
-    this.sender.settingsAck();
-    this.sender.pump();
-  }
-
-  onHeaderTableSize(bytes: number): void {
-    this.sender.encoder.setTableLimit(bytes);
-  }
-
-  onInitialWindow(difference: number): void {
-    for (const stream of this.#streams.values()) {
-      if (!stream.widen(difference)) throw new ConnectionError(H2_ERROR.flowControlError, "the window of a stream is too large");
-    }
+    this.#emptyFrames.onFrame();
+    this.sender.onSettings(buffer, start, end, this.#streams);
   }
 
   onSettingsAck(): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
   }
 
   onPing(buffer: Buffer, start: number): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
     this.sender.ping(FLAG.ack, buffer, start);
   }
 
   onWindowUpdate(streamId: number, increment: number): void {
-    this.#floods.onWindowUpdate(this.sender.bodyBytes);
-    if (streamId === 0) {
-      if (increment === 0) throw new ConnectionError(H2_ERROR.protocolError, "a window is widened by nothing");
-      return this.sender.widen(increment);
-    }
+    this.#emptyFrames.onWindowUpdate(this.sender.bodyBytes);
+    if (streamId === 0) return this.sender.widen(increment);
     const stream = this.#streams.get(streamId);
     if (stream === undefined) this.#expectOpened(streamId);
     else if (increment === 0) this.#failStream(stream, H2_ERROR.protocolError);
-    else if (stream.widen(increment)) this.sender.pump();
-    else this.#failStream(stream, H2_ERROR.flowControlError);
+    else if (!this.sender.widenStream(stream, increment)) this.#failStream(stream, H2_ERROR.flowControlError);
   }
 
   onIgnored(): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
   }
 
   credit(bytes: number): void {
@@ -315,7 +302,7 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
       else this.#refuseStream(streamId, endStream, H2_ERROR.protocolError, "bad_stream");
       return;
     }
-    this.#floods.onRequest();
+    this.#emptyFrames.onRequest();
     const stream = new Http2Stream(this, streamId, head, endStream, this.sender.peer.initialWindow);
     this.#streams.set(streamId, stream);
     if (verdict === "ok") this.#opened.push(stream);
@@ -344,13 +331,13 @@ export class Http2Streams implements FrameSink, StreamHost, SettingsChanges {
     this.sender.reset(streamId, h2Code);
     if (!endStream) this.#remember(streamId);
     if (code !== null) this.#context.report(this.#owner, code);
-    this.#floods.onReset();
+    this.#resets.onReset();
   }
 
   /** An error of one stream (RFC 9113 section 5.4.2). */
   #failStream(stream: Http2Stream, h2Code: number): void {
     stream.fail(h2Code, "bad_stream");
-    this.#floods.onReset();
+    this.#resets.onReset();
   }
 
   #remember(streamId: number): void {

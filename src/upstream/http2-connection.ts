@@ -5,21 +5,20 @@
 
 import { connect, type Socket } from "node:net";
 import { ConnectionError, H2_ERROR } from "../http/http2/connection-error.ts";
+import { EmptyFrames, type EmptyFramesLimits } from "../http/http2/empty-frames.ts";
 import type { FieldCache } from "../http/http2/field-cache.ts";
 import { DEFAULT_WINDOW, FLAG, HIGHEST_STREAM, PREFACE, SETTING } from "../http/http2/frame.ts";
 import { FrameDecoder, type FrameSink } from "../http/http2/frame-decoder.ts";
 import { HpackDecoder } from "../http/http2/hpack-decoder.ts";
-import type { SettingsChanges } from "../http/http2/peer-settings.ts";
 import { RequestEncoder } from "../http/http2/request-encoder.ts";
 import { Http2ResponseHead } from "../http/http2/response-head.ts";
 import type { Address } from "../core/app.ts";
-import type { Deadlines, Timed } from "../core/deadlines.ts";
+import type { Timed } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { UpstreamContext } from "./connection.ts";
 import { outliveFailedWrites } from "./failed-writes.ts";
 import { connectFailure, connectionFailure } from "./failures.ts";
 import type { AddedField } from "./forward.ts";
-import { Http2MachineFloods } from "./http2-machine-floods.ts";
 import { Http2Output, type OutputOwner, type OutputPool } from "./http2-output.ts";
 import { Http2Sender } from "./http2-sender.ts";
 import { STREAM_WINDOW, type Http2UpstreamStream, type UpstreamStreamHost } from "./http2-stream.ts";
@@ -45,18 +44,16 @@ type State = "connecting" | "greeting" | "open" | "closed";
 const CONNECTION_WINDOW = 16 * 1024 * 1024;
 /** Streams on one connection, however many the machine would take (RFC 9113 section 6.5.2 recommends no fewer). */
 const MOST_STREAMS = 100;
+/** Wider than what a client may: some servers measure the connection with PING, and give back windows in small change. */
+const EMPTY_FRAMES: EmptyFramesLimits = { most: 10_000, perSecond: 1000, perRequest: 64, bytesPerFrame: 64 };
 /** After this much silence the kernel asks the machine whether it is still there. */
 const KEEP_ALIVE_MS = 60_000;
 
-export class Http2UpstreamConnection implements FrameSink, OutputOwner, SettingsChanges, Timed, UpstreamStreamHost {
+export class Http2UpstreamConnection implements FrameSink, OutputOwner, Timed, UpstreamStreamHost {
   deadlineMs: number;
   readonly name: string;
   readonly sender: Http2Sender;
-  readonly deadlines: Deadlines;
-  readonly headMs: number;
-  readonly silenceMs: number;
-  readonly maxTrailers: number;
-  readonly #context: UpstreamContext;
+  readonly context: UpstreamContext;
   readonly #owner: Http2ConnectionOwner;
   readonly #socket: Socket;
   readonly #decoder: FrameDecoder;
@@ -64,7 +61,7 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
   readonly #requests: RequestEncoder;
   readonly #head = new Http2ResponseHead();
   readonly #streams = new Map<number, Http2UpstreamStream>();
-  readonly #floods: Http2MachineFloods;
+  readonly #emptyFrames: EmptyFrames;
   /** Exchanges that came before the connection was open. */
   #waiting: Http2UpstreamStream[] = [];
   #state: State = "connecting";
@@ -90,15 +87,11 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     expectedStreams: number,
   ) {
     const { deadlines, timeouts, limits, readBuffer } = context;
-    this.#context = context;
+    this.context = context;
     this.#owner = owner;
     this.name = `${host}:${port}`;
-    this.deadlines = deadlines;
-    this.headMs = timeouts.headMs;
-    this.silenceMs = timeouts.silenceMs;
-    this.maxTrailers = limits.trailers;
     this.#expectedStreams = expectedStreams;
-    this.#floods = new Http2MachineFloods(deadlines);
+    this.#emptyFrames = new EmptyFrames(EMPTY_FRAMES, deadlines);
     this.#requests = new RequestEncoder(shared.cache);
     this.#decoder = new FrameDecoder(this, { sender: "server", blockBytes: 2 * limits.headBytes });
     this.#hpack = new HpackDecoder({ cache: shared.cache, listBytes: limits.headBytes, maxFields: limits.headers });
@@ -152,7 +145,7 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     const wasOpen = this.#state === "open";
     this.#state = "closed";
     this.deadlineMs = Infinity;
-    this.deadlines.remove(this);
+    this.context.deadlines.remove(this);
     this.sender.output.discard();
     this.#socket.destroy();
     this.#owner.onClosed(this, wasConnected, wasOpen);
@@ -179,11 +172,11 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     else if (this.#waiting.includes(stream)) this.#waiting.splice(this.#waiting.indexOf(stream), 1);
     if (this.#streams.size + this.#waiting.length > 0 || this.#state === "closed") return;
     if (this.#isLeaving) this.destroy();
-    else if (this.#state === "open") this.deadlineMs = this.deadlines.after(this.#context.timeouts.idleMs);
+    else if (this.#state === "open") this.deadlineMs = this.context.deadlines.after(this.context.timeouts.idleMs);
   }
 
   flush(): void {
-    this.#context.slab.flush();
+    this.context.slab.flush();
   }
 
   onHeaders(streamId: number, buffer: Buffer, start: number, end: number, endStream: boolean): void {
@@ -193,7 +186,7 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     // Also if nobody waits for it: the table of names and values goes on with every block.
     this.#hpack.decode(buffer, start, end, list);
     const stream = this.#stream(streamId);
-    if (stream === null) this.#floods.onEmptyFrame();
+    if (stream === null) this.#emptyFrames.onFrame();
     else stream.onHeaders(head, endStream);
   }
 
@@ -204,7 +197,7 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     const stream = this.#stream(streamId);
     this.#dataStream = stream;
     this.#dataLength = length;
-    if (stream === null) this.#floods.onEmptyFrame();
+    if (stream === null) this.#emptyFrames.onFrame();
     else stream.onDataStart(length);
     if (this.#consumed < CONNECTION_WINDOW / 2) return;
     this.sender.windowUpdate(0, this.#consumed);
@@ -220,54 +213,41 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
   onDataEnd(_streamId: number, padding: number, endStream: boolean): void {
     const stream = this.#dataStream;
     this.#dataStream = null;
-    if (stream !== null && !endStream && padding === this.#dataLength) this.#floods.onEmptyFrame();
+    if (stream !== null && !endStream && padding === this.#dataLength) this.#emptyFrames.onFrame();
     if (stream !== null && !stream.isClosed) stream.onDataEnd(padding, endStream);
   }
 
   onReset(streamId: number, code: number): void {
     const stream = this.#stream(streamId);
-    if (stream === null) this.#floods.onEmptyFrame();
+    if (stream === null) this.#emptyFrames.onFrame();
     else stream.onReset(code);
   }
 
   onSettings(buffer: Buffer, start: number, end: number): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
     this.#expectReader();
-    const { sender } = this;
-    sender.peer.read(buffer, start, end, this);
-    sender.settingsAck();
+    this.sender.onSettings(buffer, start, end, this.#streams);
     if (this.#state === "greeting") this.#onGreeted();
-    if (sender.peer.maxStreams === 0) this.leave();
-    sender.pump();
-  }
-
-  onHeaderTableSize(bytes: number): void {
-    this.sender.encoder.setTableLimit(bytes);
-  }
-
-  onInitialWindow(difference: number): void {
-    for (const stream of this.#streams.values()) {
-      if (!stream.widen(difference)) throw new ConnectionError(H2_ERROR.flowControlError, "the window of a stream is too large");
-    }
+    if (this.sender.peer.maxStreams === 0) this.leave();
   }
 
   onSettingsAck(): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
   }
 
   onPing(buffer: Buffer, start: number): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
     this.#expectReader();
     this.sender.ping(FLAG.ack, buffer, start);
   }
 
   onPingAck(): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
   }
 
   /** The machine takes no more streams; those above the last one it has not looked at (RFC 9113 section 6.8). */
   onGoaway(lastStreamId: number): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
     this.#isLeaving = true;
     for (const [id, stream] of [...this.#streams]) {
       if (id > lastStreamId) stream.onLost(new ProxyError("upstream_closed", `"${this.name}" takes no more streams`), false, true);
@@ -276,20 +256,15 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
   }
 
   onWindowUpdate(streamId: number, increment: number): void {
-    this.#floods.onWindowUpdate(this.sender.bodyBytes);
-    if (streamId === 0) {
-      if (increment === 0) throw new ConnectionError(H2_ERROR.protocolError, "a window is widened by nothing");
-      this.sender.widen(increment);
-      return;
-    }
+    this.#emptyFrames.onWindowUpdate(this.sender.bodyBytes);
+    if (streamId === 0) return this.sender.widen(increment);
     const stream = this.#stream(streamId);
     if (stream === null) return;
-    if (increment === 0 || !stream.widen(increment)) stream.fail("a window that is widened by nothing, or too far");
-    else this.sender.pump();
+    if (increment === 0 || !this.sender.widenStream(stream, increment)) stream.fail("a window that is widened by nothing, or too far");
   }
 
   onIgnored(): void {
-    this.#floods.onEmptyFrame();
+    this.#emptyFrames.onFrame();
   }
 
   onWritten(): void {
@@ -313,10 +288,10 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     this.sender.settings([
       [SETTING.enablePush, 0],
       [SETTING.initialWindowSize, STREAM_WINDOW],
-      [SETTING.maxHeaderListSize, this.#context.limits.headBytes],
+      [SETTING.maxHeaderListSize, this.context.limits.headBytes],
     ]);
     this.sender.windowUpdate(0, CONNECTION_WINDOW - DEFAULT_WINDOW);
-    this.deadlineMs = this.deadlines.after(this.headMs);
+    this.deadlineMs = this.context.deadlines.after(this.context.timeouts.headMs);
     this.flush();
   }
 
@@ -335,7 +310,7 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     }
     if (this.#streams.size > 0 || !this.isReading) return;
     if (this.#isLeaving) this.destroy();
-    else this.deadlineMs = this.deadlines.after(this.#context.timeouts.idleMs);
+    else this.deadlineMs = this.context.deadlines.after(this.context.timeouts.idleMs);
   }
 
   #open(stream: Http2UpstreamStream): void {
@@ -343,7 +318,7 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
     const id = this.#nextId;
     this.#nextId += 2;
     this.deadlineMs = Infinity;
-    this.#floods.onRequest();
+    this.#emptyFrames.onRequest();
     this.#streams.set(id, stream);
     const { head, client } = exchange.request;
     this.#requests.request(this.sender.beginBlock(), head, client.scheme, exchange.requestFields());
@@ -353,7 +328,7 @@ export class Http2UpstreamConnection implements FrameSink, OutputOwner, Settings
   }
 
   #onRead(buffer: Buffer, bytes: number): boolean {
-    this.#lastReadMs = this.deadlines.nowMs;
+    this.#lastReadMs = this.context.deadlines.nowMs;
     try {
       this.#decoder.decode(buffer.subarray(0, bytes));
     } catch (error) {

@@ -1,4 +1,4 @@
-// Hot path. The sending half of an HTTP/2 connection: header blocks in order, bodies as far as the client's windows and the socket
+// Hot path. The sending half of an HTTP/2 connection: header blocks in order, bodies as far as the other end's windows and the socket
 // allow, and the streams that wait for either, which take turns (RFC 9113 sections 5.2 and 6.9).
 
 import { ConnectionError, H2_ERROR } from "../http/http2/connection-error.ts";
@@ -21,7 +21,7 @@ import { type Http2Output, SLAB_BYTES } from "./http2-output.ts";
 /** A stream as far as sending is concerned. */
 export interface SendingStream {
   readonly id: number;
-  /** What the client will take; negative after it took back some (RFC 9113 section 6.9.2). */
+  /** What the other end will take; negative after it took back some (RFC 9113 section 6.9.2). */
   sendWindow: number;
   /** Body that could not be sent yet. */
   readonly held: HeldBytes;
@@ -39,7 +39,7 @@ export class Http2Sender {
   readonly output: Http2Output;
   readonly peer = new PeerSettings();
   readonly encoder = new HpackEncoder();
-  /** What the client will take on all streams together. */
+  /** What the other end will take on all streams together. */
   window: number = DEFAULT_WINDOW;
   /** Body bytes sent so far. */
   bodyBytes = 0;
@@ -82,7 +82,7 @@ export class Http2Sender {
   }
 
   /**
-   * Sends as much of `buffer[start, end)` as the client's windows allow, whether the socket has room or not: who sent it should stop then. Returns
+   * Sends as much of `buffer[start, end)` as the windows allow, whether the socket has room or not: who sent it should stop then. Returns
    * the position behind that. Nothing while other streams wait, or it would overtake them.
    */
   data(stream: SendingStream, buffer: Buffer, start: number, end: number): number {
@@ -136,11 +136,34 @@ export class Http2Sender {
     }
   }
 
-  /** WINDOW_UPDATE of the connection. */
+  /** SETTINGS of the other end, of which `streams` are open. Throws `ConnectionError`. */
+  onSettings(buffer: Buffer, start: number, end: number, streams: ReadonlyMap<number, SendingStream>): void {
+    this.peer.read(buffer, start, end, {
+      onHeaderTableSize: (bytes) => this.encoder.setTableLimit(bytes),
+      onInitialWindow: (difference) => {
+        for (const stream of streams.values()) {
+          if (!this.#widen(stream, difference)) throw new ConnectionError(H2_ERROR.flowControlError, "the window of a stream is too large");
+        }
+      },
+    });
+    this.output.reserve(SMALL_FRAME_BYTES);
+    this.output.length = writeSettingsAck(this.output.slab, this.output.length);
+    this.pump();
+  }
+
+  /** WINDOW_UPDATE of the connection. Throws `ConnectionError`. */
   widen(increment: number): void {
+    if (increment === 0) throw new ConnectionError(H2_ERROR.protocolError, "a window is widened by nothing");
     this.window += increment;
     if (this.window > HIGHEST_WINDOW) throw new ConnectionError(H2_ERROR.flowControlError, "the window of the connection is too large");
     this.pump();
+  }
+
+  /** WINDOW_UPDATE of a stream. False: its window is larger than one can be. */
+  widenStream(stream: SendingStream, increment: number): boolean {
+    const isPossible = this.#widen(stream, increment);
+    if (isPossible) this.pump();
+    return isPossible;
   }
 
   reset(streamId: number, code: number): void {
@@ -163,14 +186,16 @@ export class Http2Sender {
     this.output.length = writeSettings(this.output.slab, this.output.length, settings);
   }
 
-  settingsAck(): void {
-    this.output.reserve(SMALL_FRAME_BYTES);
-    this.output.length = writeSettingsAck(this.output.slab, this.output.length);
-  }
-
   goaway(lastStreamId: number, code: number): void {
     this.output.reserve(SMALL_FRAME_BYTES);
     this.output.length = writeGoaway(this.output.slab, this.output.length, lastStreamId, code);
+  }
+
+  #widen(stream: SendingStream, difference: number): boolean {
+    stream.sendWindow += difference;
+    if (stream.sendWindow > HIGHEST_WINDOW) return false;
+    if (stream.held.length > 0) this.wait(stream);
+    return true;
   }
 
   #data(stream: SendingStream, buffer: Buffer, start: number, end: number): void {

@@ -3,15 +3,14 @@
 //     waiting ──► open ──► this side ended ──► closed
 //                  └─────► the machine ended ────┘          a reset leads there from everywhere
 
-import { DEFAULT_WINDOW, HIGHEST_WINDOW } from "../http/http2/frame.ts";
+import { DEFAULT_WINDOW } from "../http/http2/frame.ts";
 import { H2_ERROR } from "../http/http2/connection-error.ts";
-import type { FieldList } from "../http/http2/field-list.ts";
-import { Http2Fields } from "../http/http2/request-head.ts";
+import type { Http2Fields } from "../http/http2/request-head.ts";
 import type { Http2ResponseHead } from "../http/http2/response-head.ts";
 import type { Fields } from "../http/message.ts";
-import type { Deadlines, Timed } from "../core/deadlines.ts";
+import type { Timed } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
-import type { CarriedExchange, Carrier } from "./connection.ts";
+import type { CarriedExchange, Carrier, UpstreamContext } from "./connection.ts";
 import type { AddedField } from "./forward.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import type { Http2Sender, SendingStream } from "./http2-sender.ts";
@@ -21,12 +20,7 @@ export interface UpstreamStreamHost {
   /** `host:port`, for messages. */
   readonly name: string;
   readonly sender: Http2Sender;
-  readonly deadlines: Deadlines;
-  /** From the request's last byte to the response head; 0 is off. */
-  readonly headMs: number;
-  /** The longest silence in the middle of a response; 0 is off. */
-  readonly silenceMs: number;
-  readonly maxTrailers: number;
+  readonly context: UpstreamContext;
   /** Sends the trailers and ends the stream. */
   sendTrailers(stream: Http2UpstreamStream, trailers: readonly AddedField[]): void;
   /** A stream waited in vain; if nothing at all came since `sinceMs` of the deadlines' clock, nobody may be there any more. */
@@ -79,12 +73,12 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
     const host = this.#host!;
     this.id = id;
     this.sendWindow = sendWindow;
-    host.deadlines.add(this);
+    host.context.deadlines.add(this);
     const { requestBody, expectsContinue } = this.exchange!;
     this.#localEnded = requestBody === "none";
     this.#awaitsContinue = expectsContinue && !this.#localEnded;
     // Otherwise its client is waited for, which has a deadline of its own.
-    if (this.#localEnded || this.#awaitsContinue) this.#waitFor(host.headMs);
+    if (this.#localEnded || this.#awaitsContinue) this.#waitFor(host.context.timeouts.headMs);
   }
 
   sendData(buffer: Buffer, start: number, end: number): boolean {
@@ -100,7 +94,7 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
       return true;
     }
     // One that takes no more of a request has as long as one that does not answer it.
-    if (!this.#hasAnswered) this.#waitFor(host.headMs);
+    if (!this.#hasAnswered) this.#waitFor(host.context.timeouts.headMs);
     sender.wait(this);
     return false;
   }
@@ -146,14 +140,6 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
     this.reset(H2_ERROR.cancel);
   }
 
-  /** WINDOW_UPDATE, or a new initial window. False: it is larger than a window can be. */
-  widen(increment: number): boolean {
-    this.sendWindow += increment;
-    if (this.sendWindow > HIGHEST_WINDOW) return false;
-    if (this.held.length > 0) this.#host!.sender.wait(this);
-    return true;
-  }
-
   onProgress(): void {
     if (this.held.length > 0) return;
     if (this.#isEnding) this.#finish();
@@ -166,7 +152,7 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
 
   /** A header block: an interim or the final head, or trailers. */
   onHeaders(head: Http2ResponseHead, endStream: boolean): void {
-    if (this.#hasAnswered) return this.#onTrailers(head.fields.list, endStream);
+    if (this.#hasAnswered) return this.#onTrailers(head.fields, endStream);
     const { exchange } = this;
     if (!head.read(endStream, exchange!.isHeadRequest)) return this.fail("the response is malformed");
     if (head.isInterim) {
@@ -236,13 +222,8 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
     host.flush();
   }
 
-  #onTrailers(list: FieldList, endStream: boolean): void {
-    const fields = new Http2Fields();
-    for (let i = 0; i < list.count; i++) fields.list.entries.push(list.entries[i]!);
-    fields.list.count = list.count;
-    fields.list.isMalformed = list.isMalformed;
-    fields.list.isTooLarge = list.isTooLarge;
-    if (!endStream || !fields.keepTrailers(this.#host!.maxTrailers, "pass")) return this.fail("the trailers are malformed");
+  #onTrailers(fields: Http2Fields, endStream: boolean): void {
+    if (!endStream || !fields.keepTrailers(this.#host!.context.limits.trailers, "pass")) return this.fail("the trailers are malformed");
     if (fields.count > 0 && this.#bodyLeft === Infinity) this.exchange?.onTrailers(fields);
     this.#onRemoteEnd();
   }
@@ -271,7 +252,7 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
     if (this.#trailers === null) host.sender.output.endStream(this.id);
     else host.sendTrailers(this, this.#trailers);
     if (this.#hasAnswered) this.#waitForMore();
-    else this.#waitFor(host.headMs);
+    else this.#waitFor(host.context.timeouts.headMs);
   }
 
   /** It is the client's turn. */
@@ -282,11 +263,11 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
 
   /** The last that was heard of the machine, or that it took, is now. */
   #waitForMore(): void {
-    if (!this.isClosed && !this.#isPaused && this.#hasAnswered) this.#waitFor(this.#host!.silenceMs);
+    if (!this.isClosed && !this.#isPaused && this.#hasAnswered) this.#waitFor(this.#host!.context.timeouts.silenceMs);
   }
 
   #waitFor(ms: number): void {
-    const { deadlines } = this.#host!;
+    const { deadlines } = this.#host!.context;
     this.#waitsSinceMs = deadlines.nowMs;
     this.deadlineMs = this.exchange?.watchesSilence === true ? Infinity : deadlines.after(ms);
   }
@@ -313,7 +294,7 @@ export class Http2UpstreamStream implements Carrier, SendingStream, Timed {
     this.held.clear();
     const host = this.#host;
     if (host === null) return;
-    host.deadlines.remove(this);
+    host.context.deadlines.remove(this);
     host.sender.forget(this);
     host.onClosed(this);
   }
