@@ -7,7 +7,7 @@ import { after, describe, test } from "node:test";
 import { ask } from "../support/apps.ts";
 import { startBackend, staticApp } from "../support/backend.ts";
 import { HOST, rootOf, startEdge, type Edge } from "../support/edge.ts";
-import { eventually, isSoWithin } from "../support/eventually.ts";
+import { eventually, untilStill } from "../support/eventually.ts";
 import { FrameClient } from "../support/frame-client.ts";
 import {
   block,
@@ -30,7 +30,13 @@ import { startTestNode } from "../support/node.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { response } from "../support/scripted-backend.ts";
 
-const edge = await startEdge({ tables: '[timeouts]\nrequest_head = "600ms"\nkeep_alive_idle = "600ms"\nclient_idle = "600ms"' });
+/** Nobody waits for these: the tests have the time pass (TestNode.passTime). */
+const HEAD_MS = 50_000;
+const IDLE_MS = 60_000;
+
+const edge = await startEdge({
+  tables: `[timeouts]\nrequest_head = "${HEAD_MS}ms"\nkeep_alive_idle = "${IDLE_MS}ms"\nclient_idle = "${IDLE_MS}ms"`,
+});
 after(() => edge[Symbol.asyncDispose]());
 
 /** More than the kernel and the edge keep for one connection. */
@@ -55,7 +61,7 @@ describe("a connection is closed", () => {
     test(title, async () => {
       const tls = { ca: rootOf(edge.test), servername: HOST, ALPNProtocols: ["h2"] };
       using client = await RawClient.connectTls(edge.test.httpsPort, tls);
-      const received = await client.send(said).untilEnd();
+      const received = await edge.test.endsAfter(HEAD_MS, client.send(said).untilEnd());
       assert.equal(received.slice(-17), goaway(0, code).toString("latin1"));
     });
   }
@@ -64,7 +70,8 @@ describe("a connection is closed", () => {
     await edge.backend.answers(() => null);
     using client = await open();
     client.send(headers(1, request("GET")), headers(3, request("GET"), 0));
-    await client.untilEnd();
+    await edge.backend.request();
+    await edge.test.endsAfter(HEAD_MS, client.untilEnd());
     assert.equal(client.goaway?.code, CODE.enhanceYourCalm);
     await edge.untilReleased();
   });
@@ -72,7 +79,7 @@ describe("a connection is closed", () => {
   test("when a frame does not come to its end", async () => {
     using client = await open();
     client.send(headers(1, request("GET")).subarray(0, 20));
-    await client.untilEnd();
+    await edge.test.endsAfter(HEAD_MS, client.untilEnd());
     assert.equal(client.goaway?.code, CODE.enhanceYourCalm);
   });
 
@@ -81,7 +88,7 @@ describe("a connection is closed", () => {
     using client = await open();
     client.send(headers(1, request("GET")));
     await client.untilOver(1);
-    await client.untilEnd();
+    await edge.test.endsAfter(IDLE_MS, client.untilEnd());
     assert.deepEqual(client.goaway, { lastStream: 1, code: CODE.noError });
   });
 });
@@ -90,7 +97,8 @@ test("a body that does not come on is answered with 408, and the connection goes
   await edge.backend.answers((message) => (message.method === "GET" ? response("fine") : null));
   using client = await open();
   client.send(headers(1, request("POST"), FLAG.endHeaders), data(1, "begin", 0));
-  const { reset } = await client.untilOver(1);
+  await (await edge.backend.connection()).until((text) => text.includes("begin"));
+  const { reset } = await edge.test.endsAfter(IDLE_MS, client.untilOver(1));
   assert.equal(client.status(1), 408);
   assert.ok(reset === null || reset === CODE.noError);
   client.send(headers(3, request("GET")));
@@ -103,7 +111,8 @@ test("a client that opens no window for a response loses its stream, and not the
   await edge.backend.answers((message) => response(message.target === "/small" ? "" : "x".repeat(LARGE_BYTES)));
   using client = await open({ settings: [[SETTING.initialWindowSize, 10]] });
   client.send(headers(1, request("GET")));
-  const { body, reset, hasEnded } = await client.untilOver(1);
+  await client.until(() => client.on(1).body.length === 10, "the window to be full");
+  const { body, reset, hasEnded } = await edge.test.endsAfter(IDLE_MS, client.untilOver(1));
   assert.equal(body.length, 10);
   assert.equal(hasEnded, false);
   assert.equal(reset, CODE.internalError);
@@ -120,7 +129,7 @@ test("a client that reads nothing at all loses the connection", async () => {
   client.grant(0, LARGE_BYTES).pause();
   client.send(headers(1, request("GET")));
   await edge.backend.request();
-  await edge.untilReleased();
+  await edge.test.passTimeUntil(() => edge.inFlight === 0, IDLE_MS / 10);
   client.resume();
   await client.untilEnd();
   assert.ok(client.on(1).body.length < LARGE_BYTES);
@@ -138,13 +147,24 @@ test("a client that asks on and on and reads nothing is not read any further, an
     [":path", "/"],
     [":authority", "nobody.localhost"],
   ]);
-  let streamId = 1;
-  for (let i = 0; i < 100; i++) client.send(bytes(...Array.from({ length: 1000 }, () => headers((streamId += 2), unknown))));
-  // A hundred thousand requests are a lot of work for a busy machine.
-  await eventually(() => client.ended, "the connection to end", 40_000);
+  let asked = 0;
+  const askOn = (): void => {
+    while (asked < 100_000) {
+      const batch = Array.from({ length: 1000 }, (_, i) => headers(2 * (asked + i) + 3, unknown));
+      asked += batch.length;
+      if (!socket.write(bytes(...batch))) return;
+    }
+  };
+  socket.on("drain", askOn);
+  askOn();
+  await untilStill(() => asked);
   const { body } = await ask(Number(new URL(edge.test.adminUrl).port), "admin", "/metrics");
   const answered = Number(/code="unknown_host"[^}]*\} (\d+)/.exec(body)?.[1]);
   assert.ok(answered > 0 && answered < 50_000, `${answered} of 100 000 requests were answered`);
+  await edge.test.passTime(1.1 * IDLE_MS);
+  // Whoever neither reads nor has anything left to write does not learn of the end.
+  socket.resume();
+  await eventually(() => client.ended, "the connection to end");
 });
 
 test("a client that opens no window stops the machine, and gets everything once it does", async () => {
@@ -214,9 +234,13 @@ test("bodies take turns", async () => {
   const ids = [1, 3, 5, 7];
   client.send(...ids.map((id) => headers(id, request("GET"))));
   await client.until(() => ids.every((id) => client.status(id) === 200), "all responses to begin");
-  await client.until(() => ids.reduce((bytes, id) => bytes + client.on(id).body.length, 0) >= 65_535, "the connection's window to be full");
-  client.grant(0, 4_000_000);
-  await client.until(() => ids.reduce((bytes, id) => bytes + client.on(id).body.length, 0) >= 4_000_000, "half of everything");
+  const total = (): number => ids.reduce((sum, id) => sum + client.on(id).body.length, 0);
+  await client.until(() => total() === 65_535, "the connection's window to be full");
+  // A little at a time, so that what counts is whose turn it is, and not which machine's bytes come first.
+  for (let granted = 65_535; granted < 4_000_000; granted += 100_000) {
+    client.grant(0, 100_000);
+    await client.until(() => total() >= granted + 100_000, "what the window allows");
+  }
   for (const id of ids) assert.ok(client.on(id).body.length > 500_000, `stream ${id} has got ${client.on(id).body.length} bytes`);
   client.grant(0, 8_000_000);
   for (const id of ids) assert.equal((await client.untilOver(id)).body.length, 2_000_000);
@@ -247,11 +271,3 @@ describe("a node that stops", () => {
     await stopped;
   });
 });
-
-/** Resolves with the count when it has stopped growing. */
-async function untilStill(count: () => number): Promise<number> {
-  for (;;) {
-    const before = count();
-    if (!(await isSoWithin(200, () => count() > before))) return before;
-  }
-}

@@ -88,6 +88,14 @@ export class TestNode implements AsyncDisposable {
     await turnOfLoop();
   }
 
+  /**
+   * Resolves when the workers have read what was sent to them, and what they sent because of it has come: what has not happened by then
+   * does not happen.
+   */
+  async settle(): Promise<void> {
+    await this.passTime(0);
+  }
+
   /** Does this end once so much time has passed, not long before and not long after? */
   async endsAfter<Result>(ms: number, work: Promise<Result>): Promise<Result> {
     let hasEnded = false;
