@@ -76,7 +76,9 @@ describe("idle_timeout", () => {
     await edge.backend.answers(({ body }) => response(body));
     using client = await edge.connect();
     client.send(head("POST", "/", ["content-length: 4"]));
-    for (const character of "slow") {
+    const machine = await edge.backend.connection();
+    for (const [i, character] of [..."slow"].entries()) {
+      await machine.until((text) => text.endsWith(`\r\n\r\n${"slow".slice(0, i)}`));
       await edge.test.passTime(IDLE_MS * 0.9);
       client.send(character);
     }
