@@ -18,6 +18,7 @@ import type { Fields, MessageSink, ResponseHead } from "../http/message.ts";
 import type { Timed } from "../core/deadlines.ts";
 import { ProxyError, type ErrorCode } from "../core/errors.ts";
 import { clientLines, type ClientFacts, type ClientLines } from "../upstream/forward.ts";
+import { reset } from "../upstream/reset.ts";
 import { SocketWriter } from "../upstream/socket-writer.ts";
 import type { ClientChannel, ClientEvents, OwnFacts, OwnField } from "./client-channel.ts";
 import type { ClientConnection, ConnectionContext, HeadTime } from "./client-connection.ts";
@@ -101,7 +102,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
 
   destroy(): void {
     // A clean end could pass for the end of a body that runs until the connection closes.
-    if (this.#exchange !== null && this.client.scheme === "http") this.#socket.resetAndDestroy();
+    if (this.#exchange !== null && this.client.scheme === "http") reset(this.#socket);
     else this.#socket.destroy();
     this.#onClosed();
   }
@@ -184,7 +185,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     } else writer.copy(buffer, start, end);
     if (writer.isFlowing) return true;
     // It goes on when all that waits has left, which is a full socket's buffer: slow reading has its least rate by that.
-    this.#readDeadlineMs = this.#context.deadlines.after(this.#isDoubtful ? LINGER_MS : this.#context.timeouts.pace.silenceMs);
+    this.#readDeadlineMs = this.#context.deadlines.after(this.#context.timeouts.pace.silenceMs);
     this.#rearm();
     return false;
   }
@@ -214,7 +215,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
   abort(): void {
     // A clean end could pass for the end of a body that runs until the connection closes.
     this.#writer.flush();
-    if (this.client.scheme === "http") this.#socket.resetAndDestroy();
+    if (this.client.scheme === "http") reset(this.#socket);
     else this.#socket.destroy();
     this.#onClosed();
   }
@@ -405,22 +406,8 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     else if (this.#state === "lingering" || this.#rest !== null) return;
     else if (this.#exchange === null) this.#close();
     else if (!this.#requestEnded) this.#exchange.onClientFailed("client_closed");
-    else {
-      this.#keepAlive = false;
-      if (this.#isDoubtful && !this.#writer.isFlowing) {
-        this.#readDeadlineMs = this.#context.deadlines.after(LINGER_MS);
-        this.#rearm();
-      }
-    }
+    else this.#keepAlive = false;
     this.#context.slab.flush();
-  }
-
-  /**
-   * Has the client most likely gone? A reset that meets a write of TLS itself, of session tickets for one, shows only as the end of what
-   * the client sends; whatever is written then never leaves, and no error tells of it.
-   */
-  get #isDoubtful(): boolean {
-    return this.#hasEnded && this.client.scheme === "https";
   }
 
   #onTunnelEof(): void {

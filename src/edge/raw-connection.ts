@@ -13,6 +13,7 @@ import { ERRORS, type ErrorCode, type ProxyError } from "../core/errors.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import type { Route } from "../routing/router.ts";
 import type { Link, LinkEvents } from "../upstream/link.ts";
+import { reset } from "../upstream/reset.ts";
 import { SocketWriter, type WriteSlab } from "../upstream/socket-writer.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 import type { ConnectionHandler, RoutedConnection } from "./handle-connection.ts";
@@ -214,7 +215,7 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
     else {
       this.#writer.flush();
       if (this.facts.isSecure) this.#socket.destroy();
-      else this.#socket.resetAndDestroy();
+      else reset(this.#socket);
     }
     this.#leave();
   }

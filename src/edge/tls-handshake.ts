@@ -26,6 +26,9 @@ export interface HandshakeEvents {
   onFailed(servername: string, error: Error): void;
 }
 
+/** How long the first write to a client may take that sends no more. */
+const LAST_WRITE_MS = 10_000;
+
 export class TlsHandshake implements Timed {
   deadlineMs: number;
   readonly #raw: Socket;
@@ -76,6 +79,7 @@ export class TlsHandshake implements Timed {
     socket.disableRenegotiation();
     // Bytes that are no TLS are told of in this way alone where no `tls.Server` made the socket.
     socket.on("_tlsError", () => socket.destroy());
+    socket.once("end", this.#onEarlyEnd);
     this.#events.onSecure(socket, (performance.now() - this.#startedMs) / 1000);
   };
 
@@ -85,6 +89,20 @@ export class TlsHandshake implements Timed {
     const { servername } = this.#socket as { servername?: string | false | null };
     this.#socket.destroy();
     this.#events.onFailed(typeof servername === "string" ? servername : "", error);
+  };
+
+  /**
+   * A reset that meets the last write of the handshake (session tickets) goes unheard where the client's end was read before it: Node then
+   * holds whatever is written, without an error. Whether that has happened shows only in a write that ends or does not, so a client that
+   * ended before anything had left gets one, and no longer for it than for a handshake.
+   */
+  readonly #onEarlyEnd = (): void => {
+    const socket = this.#socket;
+    if (!socket.writable || (socket.bytesWritten > 0 && socket.writableLength === 0)) return;
+    const deadlines = this.#deadlines;
+    const doubt: Timed = { deadlineMs: deadlines.after(LAST_WRITE_MS), onDeadline: () => socket.destroy() };
+    deadlines.add(doubt);
+    socket.write("", () => deadlines.remove(doubt));
   };
 
   readonly #onClosed = (): void => this.#fail(new ProxyError("tls_handshake_failed", "the client left during the handshake"));

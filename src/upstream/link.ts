@@ -11,6 +11,7 @@ import type { UpstreamContext } from "./connection.ts";
 import { connectFailure, connectionFailure } from "./failures.ts";
 import { outliveFailedWrites } from "./failed-writes.ts";
 import { KEEP_ALIVE_MS } from "./keep-alive.ts";
+import { reset } from "./reset.ts";
 import { SocketWriter } from "./socket-writer.ts";
 
 export interface LinkEvents {
@@ -105,7 +106,7 @@ export class Link implements Timed {
 
   /** Ends the connection in a way that the machine cannot take for the end of what was sent. Nothing is heard of it any more. */
   abort(): void {
-    if (this.#state === "open") this.#socket!.resetAndDestroy();
+    if (this.#state === "open") reset(this.#socket!);
     this.#leave();
   }
 

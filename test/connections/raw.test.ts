@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Socket } from "node:net";
+
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { freePort, startRawBackend } from "../support/backend.ts";
@@ -184,45 +184,6 @@ describe("a raw connection", async () => {
       ["echo", "echo-1", "tcp", PORT, "TCP", 8, 1, "127.0.0.1", undefined],
     );
   });
-});
-
-test("clients and machines that fail at random leave no place taken and nothing waiting", async () => {
-  const fates = ["reset", "end", "destroy", "stay"] as const;
-  const meet = (socket: Socket): void => {
-    const fate = fates[Math.floor(Math.random() * fates.length)];
-    const act = (): void => {
-      if (fate === "reset") socket.resetAndDestroy();
-      else if (fate === "end") socket.end("bye");
-      else if (fate === "destroy") socket.destroy();
-    };
-    if (Math.random() < 0.3) act();
-    else socket.once("data", act);
-  };
-  await using backend = await startRawBackend((socket) => {
-    meet(socket);
-    // A machine that never ended its side would keep its place, as half-close wants it.
-    socket.on("end", () => socket.end()).resume();
-    socket.write("hello");
-  });
-  await using node = await startRaw(
-    [backend.port],
-    'concurrency = { type = "connections", hard_limit = 20 }',
-    undefined,
-    'wake_timeout = "2s"',
-  );
-  const clients = await Promise.all(Array.from({ length: 200 }, () => RawClient.connect(node.boundPort(PORT))));
-  for (const client of clients) {
-    client.send(randomBytes(1000));
-    meet(client.socket);
-  }
-  // Those that both sides leave open are ended by their clients; then nothing holds anything any more.
-  await eventually(() => node.node.control.status().waiting === 0, "those that wait to go on");
-  for (const { socket } of clients) socket.destroy();
-  await eventually(() => inFlight(node) === 0, "the places to be given back");
-  assert.deepEqual(
-    node.node.control.status().workers.map(({ restarts }) => restarts),
-    [0],
-  );
 });
 
 test("a machine that refuses is passed over for the next one", async () => {
