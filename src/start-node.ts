@@ -21,8 +21,12 @@ import { Latency } from "./catalog/latency.ts";
 import { LoadTable, MAX_WORKERS } from "./catalog/load-table.ts";
 import { MachineLoad } from "./catalog/machine-load.ts";
 import { Certificates } from "./certs/certificates.ts";
+import { ExpiryAlarm } from "./certs/expiry-alarm.ts";
 import { LocalCa } from "./certs/local-ca.ts";
+import { hasSealed } from "./certs/seal-anew.ts";
+import { Secret } from "./certs/secret.ts";
 import { createSelfSigned } from "./certs/sign.ts";
+import { Vault } from "./certs/vault.ts";
 import { Checker } from "./health/checker.ts";
 import { verdict } from "./health/verdict.ts";
 import { Host } from "./wake/host.ts";
@@ -33,8 +37,9 @@ import { StaticDriver } from "./wake/drivers/static.ts";
 import type { Driver, DriverEvents } from "./wake/driver.ts";
 import { AdminServer } from "./admin/server.ts";
 import type { ListenerStatus, NodeControl, ReloadResult } from "./admin/control.ts";
+import { CertificatesControl } from "./node/certificates-control.ts";
 import { Control } from "./node/control.ts";
-import { setGauges } from "./node/gauges.ts";
+import { setCertificateGauges, setGauges } from "./node/gauges.ts";
 import { nodeIdentity } from "./node/identity.ts";
 import { PublicListeners } from "./node/public-listeners.ts";
 import { WorkerPool } from "./node/worker-pool.ts";
@@ -46,6 +51,8 @@ export interface StartOptions {
   readonly onEvent?: (event: NodeEvent) => void;
   /** true: machines run on when the node stops, and the next one adopts them. */
   readonly keepMachines?: boolean;
+  /** What seals private keys in the store. Default: KITTIWAKE_SECRET of the environment, else `secret.key` in the data directory. */
+  readonly secret?: string;
 }
 
 export type NodeEvent =
@@ -103,7 +110,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   const isKeepingMachines = { value: options.keepMachines ?? false };
 
   // State and knowledge
-  const store = new SqliteStore({ path: join(node.dataDir, "state.db") });
+  const store = openStore(node);
   stack.defer(() => store.close());
   const load = LoadTable.create();
   let latency = latencyOf(config);
@@ -174,8 +181,21 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
 
   // Certificates
   const ca = await LocalCa.open(join(node.dataDir, "ca"), { log });
+  const secret = await Secret.open({
+    path: join(node.dataDir, "secret.key"),
+    environment: options.secret ?? process.env["KITTIWAKE_SECRET"],
+    isInUse: () => hasSealed(store),
+    log,
+  });
+  const vault: Vault = new Vault({
+    store,
+    secret,
+    onChanged: (names) => workers.broadcast({ type: "certificates_changed", names }),
+    log,
+  });
   const certificates: Certificates = new Certificates({
     issuer: ca,
+    stored: (hostname) => vault.issued(hostname),
     isDeclared: (hostname) => catalog.apps.some((app) => app.hostnames.includes(hostname)),
     onRenewed: (hostname, certificate) => workers.broadcast({ type: "certificate", hostname, certificate }),
     log,
@@ -185,7 +205,10 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   const metrics = new Metrics({
     region: node.region,
     host: node.node,
-    onScrape: () => setGauges(metrics, host, machineLoad, workers),
+    onScrape: () => {
+      setGauges(metrics, host, machineLoad, workers);
+      setCertificateGauges(metrics, vault.list(), Date.now());
+    },
   });
   const answer = async (worker: number, message: FromWorker): Promise<void> => {
     switch (message.type) {
@@ -268,6 +291,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     workers,
     listeners,
     metrics,
+    certificates: new CertificatesControl({ vault, secret, store, log, now: Date.now }),
     onReload: async (next) => {
       // First what can fail, so that a configuration that cannot be had changes nothing.
       await listeners.apply(next.apps);
@@ -304,6 +328,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     control.isStopping = true;
     await workers.stop(node.timeouts.drainMs);
   });
+  // Without it, names that are known elsewhere would be ordered; with it broken, all else still works.
+  await vault.load().catch((error: unknown) => logFailure(log, error));
   await workers.start();
   await host.adopt(config.apps);
   const strays = await processes.endStrays(new Set(host.machines().map(({ id }) => id)));
@@ -311,6 +337,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   void host.applyApps(config.apps);
   await listeners.apply(config.apps);
   run(idler);
+  run(vault);
+  run(new ExpiryAlarm({ certificates: () => vault.list(), isServed: (one) => vault.isServed(one), log }));
   run(certificates);
 
   let stopped: Promise<void> | null = null;
@@ -329,6 +357,12 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     passTime: (ms) => workers.passTime(ms),
     [Symbol.asyncDispose]: () => stop(),
   };
+}
+
+function openStore({ state }: NodeConfig): SqliteStore {
+  // Another engine was refused before.
+  if (state.engine !== "sqlite") throw new ProxyError("internal");
+  return new SqliteStore({ path: state.path });
 }
 
 function latencyOf({ regions }: UsableConfig): Latency {

@@ -168,6 +168,9 @@ class Worker {
         this.#certificatesWanted.get(message.hostname)?.resolve(message.certificate);
         this.#certificatesWanted.delete(message.hostname);
         break;
+      case "certificates_changed":
+        this.#sni.forget(message.names);
+        break;
       case "certificate_failed":
         this.#certificatesWanted.get(message.hostname)?.reject(new ProxyError(message.code, message.message));
         this.#certificatesWanted.delete(message.hostname);

@@ -51,8 +51,8 @@ const ROWS: readonly Row[] = [
   },
   {
     parts: ["cli", "main"],
-    mayImport: ["config", "admin/client", "catalog/latency", "certs/local-ca", "start-node", "cli"],
-    because: "the command line reads config and tables, prints the local CA, asks a node by its API, or starts one",
+    mayImport: ["config", "admin/client", "catalog/latency", "certs/local-ca", "certs/plain-pem", "start-node", "cli"],
+    because: "the command line reads config, tables and files of certificates, prints the local CA, asks a node by its API, or starts one",
   },
 ];
 

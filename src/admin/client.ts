@@ -4,7 +4,16 @@ import { Agent, request } from "undici";
 
 import { ERRORS, type ErrorCode, ProxyError } from "../core/errors.ts";
 import type { Explanation } from "../routing/explain.ts";
-import type { NodeStatus, ReloadResult } from "./control.ts";
+import type {
+  CertificateChoice,
+  CertificateDetails,
+  CertificateStatus,
+  ExportedCertificate,
+  ImportResult,
+  NodeStatus,
+  ReloadResult,
+  RotateResult,
+} from "./control.ts";
 import type { AppObject, MachineObject } from "./machine-object.ts";
 import type { SnakeCased } from "./snake-case.ts";
 
@@ -15,6 +24,15 @@ export interface AdminClientOptions {
 }
 
 export type MachineAction = "start" | "stop" | "suspend";
+
+type Method = "GET" | "POST" | "DELETE";
+
+interface CallOptions {
+  /** Sent as JSON. */
+  readonly body?: object;
+  /** Is what came with a status of failure a result all the same? */
+  readonly isResult?: (body: object) => boolean;
+}
 
 /** Loopback answers at once; a node elsewhere is given the time of a few lost packets. */
 const CONNECT_TIMEOUT_MS = 5000;
@@ -41,7 +59,7 @@ export class AdminClient implements AsyncDisposable {
 
   /** A configuration that the node refused is a result like any other. */
   async reload(): Promise<SnakeCased<ReloadResult>> {
-    return await this.#call("POST", "/reload", isReloadResult);
+    return await this.#call("POST", "/reload", { isResult: isReloadResult });
   }
 
   /** @param region null: that of the node */
@@ -69,21 +87,51 @@ export class AdminClient implements AsyncDisposable {
     await this.#call("POST", `${machinePath(app, machine)}/${action}`);
   }
 
+  async certificates(): Promise<readonly SnakeCased<CertificateStatus>[]> {
+    return (await this.#call<{ readonly certificates: readonly SnakeCased<CertificateStatus>[] }>("GET", "/certificates")).certificates;
+  }
+
+  /** @param name or id */
+  async certificate(name: string): Promise<readonly SnakeCased<CertificateDetails>[]> {
+    const path = `/certificates/${encodeURIComponent(name)}`;
+    return (await this.#call<{ readonly certificates: readonly SnakeCased<CertificateDetails>[] }>("GET", path)).certificates;
+  }
+
+  /** @param pem certificates and a private key */
+  async importCertificate(pem: string): Promise<SnakeCased<ImportResult>> {
+    return await this.#call("POST", "/certificates", { body: { pem } });
+  }
+
+  async exportCertificate(choice: CertificateChoice, withKey: boolean): Promise<SnakeCased<ExportedCertificate>> {
+    return await this.#call("GET", certificatePath(choice, "/export", withKey ? { private_key: "true" } : {}));
+  }
+
+  /** Resolves to what it was. */
+  async deleteCertificate(choice: CertificateChoice): Promise<SnakeCased<CertificateStatus>> {
+    return await this.#call("DELETE", certificatePath(choice));
+  }
+
+  async rotateSecret(): Promise<SnakeCased<RotateResult>> {
+    return await this.#call("POST", "/secret/rotate");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.close();
   }
 
-  async #call<Result>(method: "GET" | "POST", path: string, isResult: (body: object) => boolean = () => false): Promise<Result> {
-    const { status, body } = await this.#send(method, path);
-    if (status < 300 || isResult(body)) return body as Result;
-    const { error, code } = body as { readonly error?: unknown; readonly code?: unknown };
-    if (typeof error !== "string") throw this.#notANode(status);
+  async #call<Result>(method: Method, path: string, { body, isResult = () => false }: CallOptions = {}): Promise<Result> {
+    const answer = await this.#send(method, path, body);
+    if (answer.status < 300 || isResult(answer.body)) return answer.body as Result;
+    const { error, code } = answer.body as { readonly error?: unknown; readonly code?: unknown };
+    if (typeof error !== "string") throw this.#notANode(answer.status);
     throw new ProxyError(isErrorCode(code) ? code : "internal", error);
   }
 
-  async #send(method: "GET" | "POST", path: string): Promise<{ readonly status: number; readonly body: object }> {
-    const headers = this.#token === null ? {} : { authorization: `Bearer ${this.#token}` };
-    const response = await request(this.url + path, { method, headers, dispatcher: this.#agent }).catch((cause: unknown) => {
+  async #send(method: Method, path: string, sent?: object): Promise<{ readonly status: number; readonly body: object }> {
+    const headers: Record<string, string> = this.#token === null ? {} : { authorization: `Bearer ${this.#token}` };
+    if (sent !== undefined) headers["content-type"] = "application/json";
+    const options = { method, headers, dispatcher: this.#agent, ...(sent === undefined ? {} : { body: JSON.stringify(sent) }) };
+    const response = await request(this.url + path, options).catch((cause: unknown) => {
       throw new ProxyError("connect_failed", `no node answers at ${this.url}; is \`kittiwake run\` active?`, { cause });
     });
     const body = await response.body.json().catch((cause: unknown) => {
@@ -100,6 +148,11 @@ export class AdminClient implements AsyncDisposable {
 
 function machinePath(app: string, machine: string): string {
   return `/v1/apps/${encodeURIComponent(app)}/machines/${encodeURIComponent(machine)}`;
+}
+
+function certificatePath({ name, source }: CertificateChoice, end = "", query: Readonly<Record<string, string>> = {}): string {
+  const parameters = new URLSearchParams(source === null ? query : { ...query, source });
+  return `/certificates/${encodeURIComponent(name)}${end}${parameters.size === 0 ? "" : `?${parameters}`}`;
 }
 
 function isReloadResult(body: object): boolean {

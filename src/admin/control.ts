@@ -5,6 +5,7 @@ import type { MachineRecord } from "../core/machine.ts";
 import type { Explanation } from "../routing/explain.ts";
 
 export interface NodeControl {
+  readonly certificates: CertificateControl;
   status(): NodeStatus;
   apps(): readonly App[];
   /** Throws `app_not_found`. */
@@ -61,4 +62,84 @@ export interface ReloadResult {
   readonly added: readonly string[];
   readonly changed: readonly string[];
   readonly removed: readonly string[];
+}
+
+/** The certificates of the fleet: those in the state store. What the local CA makes on the spot is not among them. */
+export interface CertificateControl {
+  /** All of them, and the names for which orders have only failed so far. */
+  list(): Promise<readonly CertificateStatus[]>;
+  /** Those for a name or with an id. Throws `certificate_not_found`. */
+  show(name: string): Promise<readonly CertificateDetails[]>;
+  /** Puts a certificate with its key into the store. Throws `certificate_invalid`, `store_unavailable`, `secret_unavailable`. */
+  import(pem: string): Promise<ImportResult>;
+  /** Throws `certificate_not_found`, and `secret_unavailable` where the key is asked for and cannot be had. */
+  export(choice: CertificateChoice, withKey: boolean): ExportedCertificate;
+  /** Deletes one. Throws as `export`, and `store_unavailable`. */
+  delete(choice: CertificateChoice): Promise<CertificateStatus>;
+  /** Seals everything in the store anew. Throws `store_unavailable`, `secret_unavailable`; may be repeated. */
+  rotateSecret(): Promise<RotateResult>;
+}
+
+export interface CertificateChoice {
+  /** Or id. */
+  readonly name: string;
+  /** null: whichever there is; `bad_request` where there are several. */
+  readonly source: CertificateSource | null;
+}
+
+export type CertificateSource = "acme" | "imported";
+
+export interface CertificateStatus {
+  readonly id: string;
+  readonly hostname: string;
+  readonly names: readonly string[];
+  readonly source: CertificateSource;
+  /** "missing": there is none yet. */
+  readonly state: "valid" | "expires_soon" | "expired" | "not_yet_valid" | "missing";
+  /** Is it what one of its names is served with? */
+  readonly isServed: boolean;
+  /** RFC 3339. */
+  readonly notBefore: string | null;
+  readonly notAfter: string | null;
+  /** SHA-256 in hex. */
+  readonly fingerprint: string | null;
+  readonly challenge: string | null;
+  readonly directory: string | null;
+  /** When it is to be renewed. */
+  readonly renewAt: string | null;
+  /** Why the authority asks for a renewal. */
+  readonly explanationUrl: string | null;
+  /** Orders that failed since the last that did not. */
+  readonly failures: number;
+  readonly lastError: string | null;
+  readonly nextAttemptAt: string | null;
+}
+
+export interface CertificateDetails extends CertificateStatus {
+  /** One line a part, such as `CN=R11`. */
+  readonly issuer: string | null;
+  readonly serialNumber: string | null;
+}
+
+export interface ImportResult {
+  readonly certificate: CertificateStatus;
+  /** What the operator may want to know. */
+  readonly notes: readonly string[];
+  /** Ids of earlier ones with the same names, which are gone now. */
+  readonly replaced: readonly string[];
+}
+
+export interface ExportedCertificate {
+  readonly certificatePem: string;
+  /** null: it was not asked for. */
+  readonly privateKeyPem: string | null;
+}
+
+export interface RotateResult {
+  /** Of the key that seals now. */
+  readonly secretId: string | null;
+  /** How many entries were sealed anew. */
+  readonly sealed: number;
+  /** Entries whose secret is not here. */
+  readonly unopened: readonly string[];
 }

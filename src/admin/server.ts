@@ -16,6 +16,7 @@ import { createAccessCheck, isLoopback } from "./access.ts";
 import type { NodeControl } from "./control.ts";
 import { errorResponse, unreadableResponse } from "./error-response.ts";
 import { addAppRoutes } from "./routes/apps.ts";
+import { addCertificateRoutes } from "./routes/certificates.ts";
 import { addExplainRoute } from "./routes/explain.ts";
 import { addHealthRoutes } from "./routes/health.ts";
 import { addMachineRoutes } from "./routes/machines.ts";
@@ -93,6 +94,8 @@ export class AdminServer implements Component {
     const ids = new RequestIds(control.status().region);
     const server = fastify({
       bodyLimit: MAX_BODY_BYTES,
+      // Of a path: a host name may have 253 characters.
+      routerOptions: { maxParamLength: 300 },
       requestTimeout: requestTimeoutMs,
       keepAliveTimeout: 5000,
       forceCloseConnections: "idle",
@@ -125,6 +128,7 @@ export class AdminServer implements Component {
     addExplainRoute(server, control);
     addAppRoutes(server, control);
     addMachineRoutes(server, control);
+    addCertificateRoutes(server, control, token !== null);
     return server;
   }
 

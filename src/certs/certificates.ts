@@ -18,6 +18,8 @@ import type { IssuedCertificate, Issuer } from "./issuer.ts";
 
 export interface CertificatesOptions {
   readonly issuer: Issuer;
+  /** What there is for a canonical name already, in the vault; null: nothing. Throws what stands in the way of using it. */
+  stored(hostname: string): IssuedCertificate | null;
   /** Does an app declare this canonical name? Others are never ordered. */
   isDeclared(hostname: string): boolean;
   /** A certificate took the place of an earlier one, which the workers may hold. */
@@ -77,14 +79,16 @@ export class Certificates implements Component {
   }
 
   /**
-   * A certificate for a declared name that is valid for a minute at least; however many ask, one is ordered. Throws
-   * `tls_unknown_name`, or what the issuer threw, repeated without asking it again until its back-off is over.
+   * A certificate for a declared name that is valid for a minute at least: one that is stored, else one of the issuer's; however many ask,
+   * one is ordered. Throws `tls_unknown_name`, or what the issuer threw, repeated without asking it again until its back-off is over.
    */
   async get(hostname: string): Promise<IssuedCertificate> {
     const name = canonicalServerName(hostname);
     if (name === null || !this.#options.isDeclared(name)) {
       throw new ProxyError("tls_unknown_name", `no app declares ${JSON.stringify(hostname)}, so there is no certificate for it`);
     }
+    const stored = this.#options.stored(name);
+    if (stored !== null) return stored;
     const held = this.#held.get(name);
     if (held === undefined) return this.#order(name);
     if (held.certificate !== null && this.#isUsable(held.certificate)) return held.certificate;

@@ -1,10 +1,11 @@
 // The local CA's two files. They appear together or not at all: the pair is written to a directory of its own, which is then renamed
 // into place. So a crash leaves no half of a CA behind, and of several processes that start at once, one wins and the others see it.
 
-import { chmod, mkdir, mkdtemp, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { ProxyError } from "../core/errors.ts";
+import { syncDirectory, writeDurably } from "./durable-file.ts";
 
 export interface RootPair {
   readonly certificatePem: string;
@@ -70,24 +71,5 @@ async function readIfExists(path: string): Promise<string | null> {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === "ENOENT") return null;
     throw new ProxyError("certificate_unavailable", `cannot read the local CA's "${path}": ${message}`, { cause });
-  }
-}
-
-async function writeDurably(path: string, text: string, mode: number): Promise<void> {
-  const file = await open(path, "wx", mode);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

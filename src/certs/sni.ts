@@ -10,6 +10,7 @@ import { SingleFlight } from "../core/single-flight.ts";
 import { canonicalServerName } from "./server-name.ts";
 import type { IssuedCertificate } from "./issuer.ts";
 import { tlsOptions } from "./tls-options.ts";
+import { wildcardOf } from "./wildcard.ts";
 
 export interface SniOptions {
   /** Does an app declare this canonical name? */
@@ -28,6 +29,8 @@ export interface SniCallback {
   (servername: string, done: (error: Error | null, context?: SecureContext) => void): void;
   /** Takes the place of what was known for the name; later handshakes get it, open connections are not touched. */
   set(hostname: string, certificate: IssuedCertificate): void;
+  /** Other certificates are to be had for these names, or none: the next handshake asks. `*.` stands for every name below. */
+  forget(names: readonly string[]): void;
 }
 
 interface Known {
@@ -40,6 +43,8 @@ const DEFAULT_MAX = 10_000;
 export function createSniCallback({ isDeclared, fetch, now = Date.now, max = DEFAULT_MAX }: SniOptions): SniCallback {
   const known = new LRUCache<string, Known>({ max });
   const fetches = new SingleFlight<SecureContext>();
+  /** How many times something was forgotten. */
+  let forgotten = 0;
 
   const lookup = (hostname: string): SecureContext | null => {
     const entry = known.get(hostname);
@@ -57,7 +62,10 @@ export function createSniCallback({ isDeclared, fetch, now = Date.now, max = DEF
 
   const fetchOnce = (hostname: string): Promise<SecureContext> =>
     fetches.run(hostname, async () => {
+      const before = forgotten;
       const certificate = await fetch(hostname);
+      // What was forgotten meanwhile may be this very certificate: it is good for the handshakes that wait, and not kept.
+      if (forgotten !== before) return contextOf(certificate);
       // A renewal may have come in while the fetch was under way.
       return lookup(hostname) ?? set(hostname, certificate);
     });
@@ -78,7 +86,18 @@ export function createSniCallback({ isDeclared, fetch, now = Date.now, max = DEF
     );
   };
 
-  return Object.assign(callback, { set: (hostname: string, certificate: IssuedCertificate) => void set(hostname, certificate) });
+  const forget = (names: readonly string[]): void => {
+    forgotten++;
+    const wildcards = new Set(names.filter((name) => name.startsWith("*.")));
+    for (const name of names) known.delete(name);
+    if (wildcards.size === 0) return;
+    for (const hostname of [...known.keys()]) if (wildcards.has(wildcardOf(hostname) ?? "")) known.delete(hostname);
+  };
+
+  return Object.assign(callback, {
+    set: (hostname: string, certificate: IssuedCertificate) => void set(hostname, certificate),
+    forget,
+  });
 }
 
 function contextOf({ hostname, certificatePem, privateKeyPem }: IssuedCertificate): SecureContext {

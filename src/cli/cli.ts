@@ -67,12 +67,7 @@ function createProgram(terminal: Terminal, end: (code: ExitCode) => void): Comma
     .option("--from <code>", "region to measure from (default: that of the configuration)")
     .action(async (_, command: Command) => end((await import("./commands/regions.ts")).regions(command.optsWithGlobals(), terminal)));
 
-  program
-    .command("certs")
-    .description("certificates of the node")
-    .command("root")
-    .description("print the local authority's root certificate, for clients to trust")
-    .action(async (_, command: Command) => end(await (await import("./commands/certs.ts")).printRoot(command.optsWithGlobals(), terminal)));
+  addCertificateCommands(program.command("certs").description("certificates: list, import, export …"), terminal, end);
 
   program
     .command("explain")
@@ -105,6 +100,56 @@ function addMachineCommands(machines: Command, terminal: Terminal, end: (code: E
         end(await changeMachine(action, target, command.optsWithGlobals<GlobalOptions>(), terminal));
       });
   }
+}
+
+function addCertificateCommands(certs: Command, terminal: Terminal, end: (code: ExitCode) => void): void {
+  const commands = () => import("./commands/certificates.ts");
+  certs
+    .command("root")
+    .description("print the local authority's root certificate, for clients to trust")
+    .action(async (_, command: Command) => end(await (await import("./commands/certs.ts")).printRoot(command.optsWithGlobals(), terminal)));
+  certs
+    .command("list")
+    .description("list the certificates of the fleet, with expiry, last error and next attempt")
+    .action(async (_, command: Command) => end(await (await commands()).listCertificates(command.optsWithGlobals(), terminal)));
+  certs
+    .command("show")
+    .description("show all that is known of a name's certificates")
+    .argument("<name>", "a name, or the id of a certificate")
+    .action(async (name: string, _, command: Command) =>
+      end(await (await commands()).showCertificate(name, command.optsWithGlobals(), terminal)),
+    );
+  certs
+    .command("import")
+    .description("give the fleet a certificate of your own, which wins over others until it expires")
+    .argument("<files...>", "PEM, DER or PKCS #12, in any order: the certificate, its chain, its private key")
+    .option("--key <file>", "file with the private key")
+    .option("--password-file <file>", "file with the password of the others")
+    .action(async (files: string[], _, command: Command) => {
+      const { importCertificate } = await import("./commands/import-certificate.ts");
+      end(await importCertificate(files, command.optsWithGlobals(), terminal));
+    });
+  certs
+    .command("export")
+    .description("print a certificate with its chain as PEM")
+    .argument("<name>", "a name, or the id of a certificate")
+    .option("--source <source>", "acme or imported, where a name has both")
+    .option("--private-key", "print the private key too; the admin API must have a token")
+    .action(async (name: string, _, command: Command) =>
+      end(await (await commands()).exportCertificate(name, command.optsWithGlobals(), terminal)),
+    );
+  certs
+    .command("delete")
+    .description("delete a certificate from the fleet")
+    .argument("<name>", "a name, or the id of a certificate")
+    .option("--source <source>", "acme or imported, where a name has both")
+    .action(async (name: string, _, command: Command) =>
+      end(await (await commands()).deleteCertificate(name, command.optsWithGlobals(), terminal)),
+    );
+  certs
+    .command("rotate-secret")
+    .description("seal all private keys in the state store anew, with a new secret where it is in a file")
+    .action(async (_, command: Command) => end(await (await commands()).rotateSecret(command.optsWithGlobals(), terminal)));
 }
 
 function failed(error: unknown, terminal: Terminal): ExitCode {

@@ -27,6 +27,17 @@ export async function connect(options: GlobalOptions, terminal: Terminal): Promi
   return new AdminClient({ url: `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`, token: token ?? admin.token });
 }
 
+/** Private keys go over a network only where it is encrypted. Throws `bad_request`. */
+export function refusePlainWay(url: string): void {
+  const { protocol, hostname } = new URL(url);
+  const host = hostname.replace(/^\[|\]$/g, "");
+  if (protocol === "https:" || host === "localhost" || host === "::1" || /^127\./.test(host)) return;
+  throw new ProxyError(
+    "bad_request",
+    `a private key would go to ${url} without encryption; run this on the node itself, or through ssh -L 4280:localhost:4280 with --admin http://127.0.0.1:4280`,
+  );
+}
+
 function checkedUrl(text: string): string {
   const url = URL.parse(text);
   if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) return text;

@@ -1,7 +1,7 @@
 // The node's configuration as the composition root gets it: kittiwake.toml with defaults filled in, paths absolute, and every
 // contradiction either refused here or made impossible by the type.
 
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 
 import type { Address } from "../core/app.ts";
 import { isLoopback } from "./address.ts";
@@ -57,8 +57,10 @@ export interface AdminConfig {
   readonly token: string | null;
 }
 
-/** Embedded in data_dir, or a fleet's NATS (not yet in force). */
-export type StateConfig = { readonly engine: "sqlite" } | { readonly engine: "nats"; readonly servers: readonly string[] };
+/** A file, or a fleet's NATS (not yet in force). */
+export type StateConfig =
+  | { readonly engine: "sqlite"; readonly path: string }
+  | { readonly engine: "nats"; readonly servers: readonly string[] };
 
 export interface LogConfig {
   readonly level: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
@@ -128,7 +130,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
     edge: toEdge(document.edge, findings),
     tls: toTls(document.tls, absolute),
     admin: toAdmin(document.admin, findings, absolute),
-    state: toState(document.state, findings),
+    state: toState(document, findings, absolute),
     regionTable: document.regions.table === undefined ? null : absolute(document.regions.table),
     log: {
       level: document.log.level,
@@ -217,13 +219,18 @@ function readToken(path: string | undefined, findings: Findings, absolute: (path
   return token;
 }
 
-function toState({ engine, servers }: NodeDocument["state"], findings: Findings): StateConfig {
+function toState(document: NodeDocument, findings: Findings, absolute: (path: string) => string): StateConfig {
+  const { engine, servers, path } = document.state;
   if (engine === "nats") {
     if (servers === undefined) findings.error(["state", "servers"], 'missing; engine "nats" needs at least one server');
+    if (path !== undefined) findings.error(["state", "path"], 'engine "nats" has no file; remove it or set engine = "sqlite"');
     return { engine, servers: servers ?? [] };
   }
   if (servers !== undefined) findings.error(["state", "servers"], 'engine "sqlite" has no servers; remove them or set engine = "nats"');
-  return { engine };
+  // All nodes of a machine have the same host name, and what a node writes is under its own.
+  if (path !== undefined && document.node === undefined)
+    findings.error(["state", "path"], "a store that nodes may share needs a name for each of them; set node");
+  return { engine, path: path === undefined ? join(absolute(document.data_dir), "state.db") : absolute(path) };
 }
 
 function toAccessLog(access: string, absolute: (path: string) => string): AccessLogConfig {

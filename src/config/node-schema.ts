@@ -85,6 +85,11 @@ const state = z
       .enum(["sqlite", "nats"])
       .default("sqlite")
       .meta({ description: "Where state is kept: embedded in data_dir, or in NATS JetStream for a fleet.", pending: ["nats"] }),
+    path: path().optional().meta({
+      description:
+        "File of the embedded store, relative to this file. Nodes of one machine may share it, each with a `node` name and a `data_dir` of its own, and one `KITTIWAKE_SECRET`.",
+      fallback: "state.db in data_dir",
+    }),
     servers: z
       .array(z.url({ protocol: /^(nats|tls|wss?)$/ }).meta({ kind: 'a URL such as "nats://10.0.0.1:4222"' }))
       .min(1)

@@ -70,5 +70,8 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   store_unavailable: LATER,
   store_compacted: "Read everything anew.",
   lease_lost: AGAIN,
+  certificate_not_found: "Check the name for a typing error.",
+  certificate_invalid: "Send a certificate that is valid, with the key that belongs to it.",
+  secret_unavailable: LATER,
   certificate_unavailable: LATER,
 };

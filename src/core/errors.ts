@@ -83,6 +83,9 @@ export const ERRORS = {
   store_unavailable: { status: 503, blame: "proxy", retry: "never", summary: "the state store cannot be used" },
   store_compacted: { status: 410, blame: "proxy", retry: "never", summary: "the asked revision is older than what the store remembers" },
   lease_lost: { status: 409, blame: "proxy", retry: "never", summary: "the lease is held by another" },
+  certificate_not_found: { status: 404, blame: "client", retry: "never", summary: "there is no such certificate" },
+  certificate_invalid: { status: 422, blame: "client", retry: "never", summary: "the certificate or its key cannot be used" },
+  secret_unavailable: { status: 503, blame: "proxy", retry: "never", summary: "the secret that private keys are sealed with is not here" },
   certificate_unavailable: { status: 503, blame: "proxy", retry: "never", summary: "no certificate could be had for this name" },
 } as const satisfies Record<string, ErrorKind>;
 

@@ -6,7 +6,7 @@ import type { App } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { MachineRecord } from "../core/machine.ts";
 import { VERSION } from "../core/version.ts";
-import type { ListenerStatus, NodeControl, NodeStatus, ReloadResult } from "../admin/control.ts";
+import type { CertificateControl, ListenerStatus, NodeControl, NodeStatus, ReloadResult } from "../admin/control.ts";
 import { loadConfig, type UsableConfig } from "../config/load.ts";
 import type { NodeConfig } from "../config/node-config.ts";
 import { formatProblem } from "../config/problems.ts";
@@ -33,6 +33,7 @@ export interface ControlOptions {
   readonly workers: WorkerPool;
   readonly listeners: PublicListeners;
   readonly metrics: Metrics;
+  readonly certificates: CertificateControl;
   /** Brings a new configuration into force. */
   readonly onReload: (next: UsableConfig) => Promise<void>;
   readonly onReloaded: (result: ReloadResult) => void;
@@ -45,10 +46,12 @@ export class Control implements NodeControl {
   /** Asked for, and not begun. */
   #nextReload: Promise<ReloadResult> | null = null;
   #config: UsableConfig;
+  readonly certificates: CertificateControl;
   isStopping = false;
 
   constructor(options: ControlOptions) {
     this.#options = options;
+    this.certificates = options.certificates;
     this.#config = options.config;
   }
 

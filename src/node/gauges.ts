@@ -1,6 +1,8 @@
 // What the metrics say of the node as it is now, looked up for every scrape.
 
 import type { MachineLoad } from "../catalog/machine-load.ts";
+import { lifetimeState } from "../certs/lifetime.ts";
+import type { StoredCertificate } from "../certs/stored-certificate.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Host } from "../wake/host.ts";
 import type { WorkerPool } from "./worker-pool.ts";
@@ -22,4 +24,21 @@ export function setGauges(metrics: Metrics, host: Host, load: MachineLoad, worke
   }
   metrics.setGauge("kittiwake_waiting_requests", [{ labels: {}, value: waiting }]);
   metrics.setGauge("kittiwake_client_connections", [{ labels: {}, value: connections }]);
+}
+
+/** Beyond so many names a scrape would be mostly about those that have long to live. */
+const MAX_NAMES = 500;
+
+export function setCertificateGauges(metrics: Metrics, certificates: readonly StoredCertificate[], nowMs: number): void {
+  const counts = Map.groupBy(certificates, (one) => JSON.stringify({ source: one.source, state: lifetimeState(one, nowMs) }));
+  metrics.setGauge(
+    "kittiwake_certificates",
+    [...counts].map(([labels, { length }]) => ({ labels: JSON.parse(labels) as Record<string, string>, value: length })),
+  );
+  const first = certificates.toSorted((one, other) => one.notAfter.getTime() - other.notAfter.getTime()).slice(0, MAX_NAMES);
+  // Of several imported ones with the same first name, the last to expire.
+  metrics.setGauge(
+    "kittiwake_certificate_expiry_timestamp_seconds",
+    first.map(({ hostname, source, notAfter }) => ({ labels: { hostname, source }, value: notAfter.getTime() / 1000 })),
+  );
 }

@@ -72,6 +72,8 @@ export type ToWorker =
   | { readonly type: "unlisten"; readonly key: string }
   | { readonly type: "https_ports"; readonly ports: HttpsPorts }
   | { readonly type: "certificate"; readonly hostname: string; readonly certificate: IssuedCertificate }
+  /** Those that the worker has for these names are no longer the right ones. */
+  | { readonly type: "certificates_changed"; readonly names: readonly string[] }
   | { readonly type: "certificate_failed"; readonly hostname: string; readonly code: ErrorCode; readonly message: string }
   | { readonly type: "woken"; readonly app: string; readonly service: string }
   | { readonly type: "wake_failed"; readonly app: string; readonly service: string; readonly code: ErrorCode; readonly message: string }

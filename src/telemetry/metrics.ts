@@ -134,6 +134,16 @@ const GAUGES = [
   ["kittiwake_machines", "Machines of this node by state.", ["app", "region", "host", "state"]],
   ["kittiwake_waiting_requests", "Requests that wait for a machine to wake or to have room.", ["region", "host"]],
   ["kittiwake_client_connections", "Open client connections.", ["region", "host"]],
+  [
+    "kittiwake_certificates",
+    "Certificates in the state store by source and state; docs/operations.md lists the states.",
+    ["region", "host", "source", "state"],
+  ],
+  [
+    "kittiwake_certificate_expiry_timestamp_seconds",
+    "When certificates in the state store expire, by their first name; those that do so first.",
+    ["region", "host", "hostname", "source"],
+  ],
 ] as const;
 
 const HISTOGRAMS = [

@@ -13,7 +13,7 @@ import type { LoadControl } from "./load-control.ts";
 import { planMachines, type MachinePlan } from "./machine-plan.ts";
 import { RecordJournal, type RecordStore } from "./record-journal.ts";
 import { CrashHistory } from "./restart-policy.ts";
-import { decodeMachine, MACHINES_PREFIX, orphanSpec, type StoredMachine } from "./stored-machine.ts";
+import { decodeMachine, machineKey, machinesPrefix, orphanSpec, type StoredMachine } from "./stored-machine.ts";
 
 export interface HostOptions {
   readonly node: string;
@@ -232,7 +232,7 @@ export class Host implements DriverEvents {
   async #storedMachines(): Promise<Map<string, StoredMachine>> {
     const stored = new Map<string, StoredMachine>();
     try {
-      for (const { key, value } of await this.#options.store.list(MACHINES_PREFIX)) {
+      for (const { key, value } of await this.#options.store.list(machinesPrefix(this.#options.node))) {
         const machine = decodeMachine(value);
         if (machine === null) this.#log.warn({ key }, "stored machine cannot be read, going on without it");
         else if (machine.node === this.#options.node) stored.set(machine.id, machine);
@@ -251,7 +251,7 @@ export class Host implements DriverEvents {
       if (driver === undefined) throw new ProxyError("not_supported", `this node has no driver "${orphan.launch.driver}"`);
       const found = driver.canStart ? await driver.adopt(orphanSpec(orphan), orphan.handle) : null;
       if (found !== null) await driver.stop(orphanSpec(orphan), found.handle);
-      this.#journal.write(`${MACHINES_PREFIX}${orphan.app}/${orphan.id}`, null);
+      this.#journal.write(machineKey(orphan), null);
       log.info({ ran: found !== null }, "machine is no longer declared, removed");
     } catch (error) {
       log.error({ err: error }, "machine is no longer declared, but cannot be ended");

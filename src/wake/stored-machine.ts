@@ -1,4 +1,4 @@
-// A machine as it is kept in the store under `machines/<app>/<id>`: the record that the host publishes, and what is needed to end it
+// A machine as it is kept in the store under `machines/<node>/<app>/<id>`: the record that the host publishes, and what is needed to end it
 // should its app be gone when the node comes back.
 
 import { z } from "zod";
@@ -8,7 +8,10 @@ import type { MachineRecord } from "../core/machine.ts";
 import type { LaunchSpec } from "./driver.ts";
 import type { MachinePlan } from "./machine-plan.ts";
 
-export const MACHINES_PREFIX = "machines/";
+/** Of all machines of a node. Nodes may share a store, and have machines with the same ids. */
+export function machinesPrefix(node: string): string {
+  return `machines/${node}/`;
+}
 
 export interface StoredMachine extends MachineRecord {
   readonly launch: { readonly driver: DriverName; readonly killSignal: KillSignal; readonly killTimeoutMs: number };
@@ -39,8 +42,8 @@ const storedMachine = z.object({
   }),
 });
 
-export function machineKey(machine: { readonly app: string; readonly id: string }): string {
-  return `${MACHINES_PREFIX}${machine.app}/${machine.id}`;
+export function machineKey({ node, app, id }: { readonly node: string; readonly app: string; readonly id: string }): string {
+  return `${machinesPrefix(node)}${app}/${id}`;
 }
 
 /** @param plan what it was launched with last, or what it would be launched with */

@@ -1,6 +1,6 @@
 // A node as the admin API sees it, held in memory: two apps, four machines, and a note of what was asked of it.
 
-import type { NodeControl, NodeStatus, ReloadResult } from "../../src/admin/control.ts";
+import type { CertificateControl, NodeControl, NodeStatus, ReloadResult } from "../../src/admin/control.ts";
 import type { App } from "../../src/core/app.ts";
 import { ProxyError } from "../../src/core/errors.ts";
 import type { MachineRecord, MachineState } from "../../src/core/machine.ts";
@@ -36,7 +36,26 @@ export const HELLO: App = sampleApp({
 
 const SLOW: App = sampleApp({ name: "slow", services: [], machines: [] });
 
+/** A store of certificates with nothing in it. */
+const NO_CERTIFICATES: CertificateControl = {
+  list: async () => [],
+  show: async (name) => {
+    throw new ProxyError("certificate_not_found", `there is no certificate for "${name}"`);
+  },
+  import: async () => {
+    throw new ProxyError("certificate_invalid", "there is no certificate in what was given");
+  },
+  export: ({ name }) => {
+    throw new ProxyError("certificate_not_found", `there is no certificate for "${name}"`);
+  },
+  delete: async ({ name }) => {
+    throw new ProxyError("certificate_not_found", `there is no certificate for "${name}"`);
+  },
+  rotateSecret: async () => ({ secretId: "0123abcd", sealed: 0, unopened: [] }),
+};
+
 export class SampleControl implements NodeControl {
+  readonly certificates = NO_CERTIFICATES;
   /** `start hello nrt`, in order. */
   readonly asked: string[] = [];
   ready = true;

@@ -18,7 +18,7 @@ test("a node with nothing but a region gets every default, with absolute paths",
     edge: { bind: ["0.0.0.0", "::"], ports: {}, proxyProtocolFrom: [] },
     tls: { issuer: "internal" },
     admin: { listen: { host: "127.0.0.1", port: 4280 }, token: null },
-    state: { engine: "sqlite" },
+    state: { engine: "sqlite", path: join(file, "../data/state.db") },
     regionTable: null,
     log: { level: "info", file: null, access: { to: "log" } },
     timeouts: {
@@ -87,6 +87,15 @@ test("the admin API may listen elsewhere with a token, given here or in a file",
 test("a host name that cannot be a node's name asks for one", (t) => {
   const config = loadFiles(t, { "kittiwake.toml": 'region = "ams"\napps = []' }, { hostname: "büro" });
   assert.deepEqual(linesOf(config), ['error kittiwake.toml:1 node: missing; the host name "büro" cannot be used']);
+});
+
+test("a store that nodes may share is a file of its own, and asks for the name of the node", (t) => {
+  const { state, file } = load(t, 'node = "one"\nregion = "ams"\n[state]\npath = "shared/state.db"');
+  assert.deepEqual(state, { engine: "sqlite", path: join(file, "../shared/state.db") });
+  const nameless = loadFiles(t, { "kittiwake.toml": 'region = "ams"\napps = []\n[state]\npath = "shared/state.db"' });
+  assert.deepEqual(linesOf(nameless), [
+    "error kittiwake.toml:4 state.path: a store that nodes may share needs a name for each of them; set node",
+  ]);
 });
 
 test("issuer acme and engine nats are unions of their own, reported as pending, and refused at start", (t) => {

@@ -20,6 +20,8 @@ export interface TestNodeOptions {
   readonly settings?: string;
   /** More lines of [edge]. */
   readonly edge?: string;
+  /** More lines of [admin]. */
+  readonly admin?: string;
   /** Tables put at its end. */
   readonly tables?: string;
   readonly region?: string;
@@ -28,6 +30,10 @@ export interface TestNodeOptions {
   readonly ports?: readonly number[];
   /** Keep data and configuration of an earlier node. */
   readonly dir?: string;
+  /** Of the node; of several on one store, each has its own. */
+  readonly name?: string;
+  /** KITTIWAKE_SECRET. */
+  readonly secret?: string;
 }
 
 export class TestNode implements AsyncDisposable {
@@ -140,7 +146,7 @@ export function writeConfig(dir: string, options: TestNodeOptions): string {
   const path = join(dir, "kittiwake.toml");
   const lines = [
     options.settings ?? "",
-    'node = "test-node"',
+    `node = "${options.name ?? "test-node"}"`,
     `region = "${options.region ?? "ams"}"`,
     `workers = ${options.workers ?? 1}`,
     'domain = "localhost"',
@@ -151,6 +157,7 @@ export function writeConfig(dir: string, options: TestNodeOptions): string {
     options.edge ?? "",
     "[admin]",
     'listen = "127.0.0.1:0"',
+    options.admin ?? "",
     "[log]",
     'file = "node.log"',
     'level = "debug"',
@@ -173,6 +180,6 @@ export async function startTestNode(options: TestNodeOptions): Promise<TestNode>
     events.push(event);
     emitter.emit("event", event);
   };
-  const node = await startNode(config, { configPath, onEvent });
+  const node = await startNode(config, { configPath, onEvent, ...(options.secret === undefined ? {} : { secret: options.secret }) });
   return new TestNode(node, dir, events, emitter, options.dir === undefined);
 }

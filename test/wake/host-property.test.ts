@@ -112,7 +112,7 @@ describe("a machine under any sequence of events", () => {
       assert.equal(rig.driver.launched.at(-1)?.env["COLOUR"], "red");
       assert.equal(rig.load.isClosed(AMS), false);
       assert.equal(rig.driver.startedTwice, 0);
-      assert.equal((await rig.store.get(`machines/hello/${AMS}`)) !== null, true);
+      assert.equal((await rig.store.get(`machines/ams-1/hello/${AMS}`)) !== null, true);
     });
     await fc.assert(property, { seed: SEED, numRuns: 150 });
   });

@@ -102,7 +102,7 @@ export class HostRig implements AsyncDisposable {
   }
 
   async stored(id = "hello-ams"): Promise<MachineRecord | null> {
-    const entry = await this.store.get(`machines/${id.split("-")[0]}/${id}`);
+    const entry = await this.store.get(`machines/ams-1/${id.split("-")[0]}/${id}`);
     return entry === null ? null : JSON.parse(entry.value);
   }
 

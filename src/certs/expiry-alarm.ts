@@ -1,0 +1,83 @@
+// Says in the log which certificates expire soon, once a day for each: those that renew themselves should have done so long before, and
+// imported ones are the operator's to renew. The metrics say the same (node/gauges.ts).
+
+import type { Logger } from "pino";
+
+import type { Component } from "../core/component.ts";
+import type { StartTimer } from "./certificates.ts";
+import { lifetimeState } from "./lifetime.ts";
+import type { StoredCertificate } from "./stored-certificate.ts";
+
+export interface ExpiryAlarmOptions {
+  certificates(): readonly StoredCertificate[];
+  /** Does any of its names depend on it? */
+  isServed(certificate: StoredCertificate): boolean;
+  readonly log: Logger;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  readonly startTimer?: StartTimer;
+}
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+export class ExpiryAlarm implements Component {
+  readonly name = "expiry-alarm";
+  readonly #options: ExpiryAlarmOptions;
+  /** By fingerprint: when it was said last. */
+  #saidMs = new Map<string, number>();
+
+  constructor(options: ExpiryAlarmOptions) {
+    this.#options = options;
+  }
+
+  /** Looks every hour until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#look();
+      await this.#anHour(signal);
+    }
+  }
+
+  #look(): void {
+    const { certificates, isServed, log, now = Date.now } = this.#options;
+    const nowMs = now();
+    const saidMs = new Map<string, number>();
+    for (const certificate of certificates()) {
+      const { hostname, names, source, notAfter, fingerprint } = certificate;
+      if (lifetimeState(certificate, nowMs) !== "expires_soon" || !isServed(certificate)) continue;
+      const lastMs = this.#saidMs.get(fingerprint) ?? -Infinity;
+      const isDue = nowMs - lastMs >= DAY_MS;
+      saidMs.set(fingerprint, isDue ? nowMs : lastMs);
+      if (!isDue) continue;
+      const leftHours = Math.floor((notAfter.getTime() - nowMs) / HOUR_MS);
+      log.warn({ event: "expires_soon", hostname, names, source, notAfter, leftHours }, `a certificate expires soon: ${REMEDIES[source]}`);
+    }
+    // What is not about to expire any more is forgotten.
+    this.#saidMs = saidMs;
+  }
+
+  #anHour(signal: AbortSignal): Promise<void> {
+    const { startTimer = systemTimer } = this.#options;
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel();
+        signal.removeEventListener("abort", end);
+        resolve();
+      };
+      const cancel = startTimer(end, HOUR_MS);
+      signal.addEventListener("abort", end);
+      if (signal.aborted) end();
+    });
+  }
+}
+
+const REMEDIES = {
+  imported: "import its successor with `kittiwake certs import`",
+  acme: "it should have been renewed; `kittiwake certs show` has the last error",
+} as const;
+
+function systemTimer(callback: () => void, ms: number): () => void {
+  const timer = setTimeout(callback, ms);
+  return () => clearTimeout(timer);
+}
