@@ -21,6 +21,7 @@ import { Latency } from "./catalog/latency.ts";
 import { LoadTable, MAX_WORKERS } from "./catalog/load-table.ts";
 import { MachineLoad } from "./catalog/machine-load.ts";
 import { Certificates } from "./certs/certificates.ts";
+import { Challenges } from "./certs/challenges.ts";
 import { ExpiryAlarm } from "./certs/expiry-alarm.ts";
 import { LocalCa } from "./certs/local-ca.ts";
 import { hasSealed } from "./certs/seal-anew.ts";
@@ -200,6 +201,13 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     onRenewed: (hostname, certificate) => workers.broadcast({ type: "certificate", hostname, certificate }),
     log,
   });
+  const challenges: Challenges = new Challenges({
+    store,
+    onKnown: (challenge) => workers.broadcast({ type: "challenge", challenge }),
+    onForgotten: (kind, name) => workers.broadcast({ type: "challenge_gone", kind, name }),
+    taken: () => workers.taken(),
+    log,
+  });
 
   // The data plane
   const metrics = new Metrics({
@@ -216,6 +224,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
         return await wakeFor(worker, message);
       case "certificate_wanted":
         return await certify(worker, message.hostname);
+      case "challenge_wanted":
+        return await seekChallenge(worker, message);
       case "report":
         return metrics.add(message.report);
       case "served":
@@ -231,6 +241,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
       await createSelfSigned({ notBefore: new Date(startedAtMs - DAY_MS), notAfter: new Date(startedAtMs + 3650 * DAY_MS) }),
     ),
     entries: () => catalog.entries,
+    challenges: () => challenges.known,
     onMessage: (worker, message) => void answer(worker, message),
     onDied: (index, reason) => {
       load.releaseWorker(index);
@@ -263,6 +274,10 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
       const { code, message } = error instanceof ProxyError ? error : new ProxyError("certificate_unavailable");
       workers.send(worker, { type: "certificate_failed", hostname, code, message });
     }
+  };
+  const seekChallenge = async (worker: number, { kind, name }: Extract<FromWorker, { type: "challenge_wanted" }>): Promise<void> => {
+    const challenge = await challenges.answer(kind, name);
+    workers.send(worker, challenge === null ? { type: "challenge_unknown", kind, name } : { type: "challenge", challenge });
   };
   const reportWake = ({ app, machine, heldMs }: Extract<FromWorker, { type: "served" }>): void => {
     const startMs = wokenIn.get(machine);
@@ -336,6 +351,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   if (strays.length > 0) log.warn({ machines: strays }, "ended machines that no app declares any more");
   void host.applyApps(config.apps);
   await listeners.apply(config.apps);
+  run(challenges);
   run(idler);
   run(vault);
   run(new ExpiryAlarm({ certificates: () => vault.list(), isServed: (one) => vault.isServed(one), log }));
@@ -370,7 +386,7 @@ function latencyOf({ regions }: UsableConfig): Latency {
 }
 
 function workerData(
-  { region, edge, log, timeouts, limits }: NodeConfig,
+  { region, edge, tls, log, timeouts, limits }: NodeConfig,
   load: LoadTable,
   selfSigned: WorkerData["selfSigned"],
 ): Omit<WorkerData, "index"> {
@@ -382,6 +398,7 @@ function workerData(
     ticketKeys: randomBytes(48),
     selfSigned,
     proxyProtocolFrom: edge.proxyProtocolFrom,
+    expectsValidations: tls.issuer === "acme",
     log: { level: log.level, destination },
     accessLog: log.access.to === "file" ? log.access.file : accessLog[log.access.to],
     timeouts,

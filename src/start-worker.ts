@@ -22,6 +22,7 @@ import { WriteSlab } from "./upstream/socket-writer.ts";
 import { Gate } from "./wake/gate.ts";
 import { AddressAllowances } from "./edge/address-allowances.ts";
 import { connectionLine, exchangeLine, unreadableLine, type LoggedConnection } from "./edge/access-line.ts";
+import { ChallengeAnswers } from "./edge/challenge-answers.ts";
 import { Compressors } from "./edge/compressor.ts";
 import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
@@ -59,6 +60,7 @@ class Worker {
   readonly #gate: Gate;
   readonly #handler: RequestHandler;
   readonly #connectionHandler: ConnectionHandler;
+  readonly #challenges: ChallengeAnswers;
   readonly #http2: Http2Shared;
   readonly #sni: SniCallback;
   readonly #listeners = new Map<string, Listener | UdpListener>();
@@ -107,6 +109,11 @@ class Worker {
       maxWaiting: limits.waitingPerApp,
       requestWake: (app, service) => this.#send({ type: "wake", app, service, reason: "asleep" }),
     });
+    this.#challenges = new ChallengeAnswers({
+      deadlines: this.#deadlines,
+      ask: (kind, name) => this.#send({ type: "challenge_wanted", kind, name }),
+      expectsValidations: data.expectsValidations,
+    });
     this.#headTimes = new HeadTimes(this.#router, timeouts.requestHeadMs);
     const balancer = new Balancer({ load, random: Math.random });
     const shared: ConnectionHandlerOptions = {
@@ -123,6 +130,7 @@ class Worker {
     this.#handler = new RequestHandler({
       ...shared,
       deadlines: this.#deadlines,
+      challenges: this.#challenges,
       isDraining: () => this.#isDraining,
       totalMs: timeouts.totalMs,
       compressors: new Compressors(limits.compressors),
@@ -175,6 +183,15 @@ class Worker {
         this.#certificatesWanted.get(message.hostname)?.reject(new ProxyError(message.code, message.message));
         this.#certificatesWanted.delete(message.hostname);
         break;
+      case "challenge":
+        this.#challenges.learn(message.challenge);
+        break;
+      case "challenge_gone":
+        this.#challenges.forget(message.kind, message.name);
+        break;
+      case "challenge_unknown":
+        this.#challenges.onUnknown(message.kind, message.name);
+        break;
       case "woken":
         this.#gate.onWoken(message.app, message.service);
         break;
@@ -183,6 +200,9 @@ class Worker {
         break;
       case "report":
         this.#report();
+        break;
+      case "mark":
+        this.#send({ type: "taken", mark: message.mark });
         break;
       case "drain":
         void this.#drain();
@@ -237,6 +257,7 @@ class Worker {
       region,
       kind,
       tls: this.#tls,
+      challenges: this.#challenges,
       peersInFront: this.#peersInFront,
       handshakeTimeoutMs: timeouts.tlsHandshakeMs,
       connections: {

@@ -1,7 +1,7 @@
-// Makes the X.509 structures of the local CA (RFC 5280): its root and the leaves under it. The only file that speaks to
-// @peculiar/x509; it reads and writes nothing.
+// Makes X.509 structures (RFC 5280): the root of the local CA and the leaves under it, and certificates that sign themselves. The only file
+// that speaks to @peculiar/x509; it reads and writes nothing.
 
-import { KeyObject, randomBytes, type webcrypto } from "node:crypto";
+import { createHash, KeyObject, randomBytes, type webcrypto } from "node:crypto";
 import { isIP } from "node:net";
 
 import "reflect-metadata"; // before the library, whose container looks for it while it loads
@@ -10,6 +10,7 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
@@ -34,6 +35,12 @@ export interface Validity {
 
 const KEY_ALGORITHM = { name: "ECDSA", namedCurve: "P-256" } as const;
 const SIGNATURE_ALGORITHM = { name: "ECDSA", hash: "SHA-256" } as const;
+/** id-pe-acmeIdentifier. */
+const ACME_IDENTIFIER = "1.3.6.1.5.5.7.1.31";
+/** An OCTET STRING of 32 bytes, in DER. */
+const DIGEST_HEADER = Buffer.from([0x04, 0x20]);
+/** Of a certificate that is shown once: those who check it may have another time. */
+const DAY_MS = 86_400_000;
 
 /** A self-signed root, named after its key so that two of them are told apart in a trust store. */
 export async function createRoot(validity: Validity): Promise<RootPair> {
@@ -96,6 +103,25 @@ export async function createSelfSigned(validity: Validity): Promise<RootPair> {
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+    ],
+  });
+  return { certificatePem: pemOf(certificate), privateKeyPem: exportKey(keys.privateKey) };
+}
+
+/** What a TLS-ALPN-01 challenge is answered with (RFC 8737 section 3). */
+export async function createChallengeCertificate(hostname: string, keyAuthorization: string, now: Date): Promise<RootPair> {
+  const keys = await generateKeys();
+  const digest = createHash("sha256").update(keyAuthorization).digest();
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    notBefore: new Date(now.getTime() - DAY_MS),
+    notAfter: new Date(now.getTime() + DAY_MS),
+    name: "CN=ACME challenge",
+    serialNumber: randomSerial(),
+    keys,
+    signingAlgorithm: SIGNATURE_ALGORITHM,
+    extensions: [
+      new SubjectAlternativeNameExtension([{ type: "dns", value: hostname }]),
+      new Extension(ACME_IDENTIFIER, true, Buffer.concat([DIGEST_HEADER, digest])),
     ],
   });
   return { certificatePem: pemOf(certificate), privateKeyPem: exportKey(keys.privateKey) };

@@ -19,7 +19,7 @@ import { negotiateCompression } from "./compression.ts";
 import type { Compressor, Compressors, CompressorSink } from "./compressor.ts";
 import { editResponse } from "./edit-response.ts";
 import { IdleWatch } from "./idle-watch.ts";
-import { respondWithError, respondWithRedirect } from "./respond.ts";
+import { respondWithError, respondWithKeyAuthorization, respondWithRedirect } from "./respond.ts";
 import { WebSocketTunnel, type WebSocketEnds } from "./web-socket.ts";
 
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
@@ -165,6 +165,12 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     this.status = 301;
     this.#leave();
     respondWithRedirect(this.channel, location, this.id);
+  }
+
+  answerChallenge(keyAuthorization: string): void {
+    this.status = 200;
+    this.#leave();
+    respondWithKeyAuthorization(this.channel, keyAuthorization, this.id);
   }
 
   requestHead(): string {

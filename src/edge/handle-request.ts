@@ -13,6 +13,7 @@ import type { Router } from "../routing/router.ts";
 import { forward } from "../upstream/forward.ts";
 import { isRetryable } from "../upstream/retryable.ts";
 import type { Gate } from "../wake/gate.ts";
+import { challengeToken, type ChallengeAnswers } from "./challenge-answers.ts";
 import type { ClientChannel } from "./client-channel.ts";
 import type { Compressors } from "./compressor.ts";
 import type { Sender } from "./client-connection.ts";
@@ -29,6 +30,7 @@ export interface RequestHandlerOptions {
   readonly places: Places;
   readonly ids: RequestIds;
   readonly deadlines: Deadlines;
+  readonly challenges: ChallengeAnswers;
   readonly isDraining: () => boolean;
   /** How long a request may take in all; 0: for ever. */
   readonly totalMs: number;
@@ -46,6 +48,7 @@ export interface RequestHandlerOptions {
 
 /** Reading it each time costs as much as the clock. */
 const TIME_ORIGIN_MS = performance.timeOrigin;
+const DOT = 0x2e;
 
 export class RequestHandler implements ExchangeDriver {
   readonly compressors: Compressors;
@@ -74,20 +77,11 @@ export class RequestHandler implements ExchangeDriver {
     return this.#options.isDraining();
   }
 
-  /** The fixed order. */
+  /** The fixed order, of which challenges come first; `#handleForHost` has the rest. */
   handle(exchange: Exchange): void {
-    const { router, httpsPorts } = this.#options;
-    const { head, channel } = exchange;
-    const app = router.match(head.host);
-    if (app === null) return exchange.refuse("unknown_host");
-    const route = router.route(app, channel.client.port);
-    if (route === null) return exchange.refuse("misdirected_request");
-    exchange.service = route.service;
-    exchange.options = route.port.http;
-    exchange.isHttp2Backend = route.port.h2Backend;
-    if (route.port.forceHttps && channel.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
-    if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
-    this.#route(exchange);
+    // One character tells nearly every other request from a validation.
+    if (exchange.head.target.charCodeAt(1) === DOT && this.#answersChallenge(exchange)) return;
+    this.#handleForHost(exchange);
   }
 
   /** A request that is not one: answered, counted and logged, never routed. */
@@ -164,6 +158,41 @@ export class RequestHandler implements ExchangeDriver {
 
   onDone(exchange: Exchange): void {
     this.#options.onDone(exchange);
+  }
+
+  /** Whatever the host's app asks of its requests (RFC 8555 section 8.3). False: this one is like any other. */
+  #answersChallenge(exchange: Exchange): boolean {
+    const token = challengeToken(exchange.head);
+    if (token === null) return false;
+    const { challenges } = this.#options;
+    const keyAuthorization = challenges.keyAuthorization(token);
+    if (keyAuthorization === null) return challenges.seek("http", token, exchange.channel.client.ip, () => this.#onSought(exchange, token));
+    exchange.answerChallenge(keyAuthorization);
+    return true;
+  }
+
+  #onSought(exchange: Exchange, token: string): void {
+    // The client has left, or waited too long.
+    if (exchange.state !== "routing") return;
+    const keyAuthorization = this.#options.challenges.keyAuthorization(token);
+    if (keyAuthorization === null) this.#handleForHost(exchange);
+    else exchange.answerChallenge(keyAuthorization);
+    exchange.channel.flush();
+  }
+
+  #handleForHost(exchange: Exchange): void {
+    const { router, httpsPorts } = this.#options;
+    const { head, channel } = exchange;
+    const app = router.match(head.host);
+    if (app === null) return exchange.refuse("unknown_host");
+    const route = router.route(app, channel.client.port);
+    if (route === null) return exchange.refuse("misdirected_request");
+    exchange.service = route.service;
+    exchange.options = route.port.http;
+    exchange.isHttp2Backend = route.port.h2Backend;
+    if (route.port.forceHttps && channel.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
+    if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
+    this.#route(exchange);
   }
 
   /** The service of the exchange as it is now; undefined when there is no such service any more. */

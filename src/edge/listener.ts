@@ -1,6 +1,6 @@
 // A port that clients connect to: TLS where it has to be, then HTTP/1.1, HTTP/2, or a raw connection. Step 1 in the life of a request.
 
-import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer, isIP, type AddressInfo, type Server, type Socket } from "node:net";
 import type { SecureContext, TLSSocket } from "node:tls";
 import type { ClientHello } from "../http/client-hello.ts";
 import type { TlsVersions } from "../core/app.ts";
@@ -11,6 +11,7 @@ import { canonicalServerName } from "../certs/server-name.ts";
 import type { Route, Router } from "../routing/router.ts";
 import type { ClientFacts } from "../upstream/forward.ts";
 import { KEEP_ALIVE_MS } from "../upstream/keep-alive.ts";
+import { CHALLENGE_PROTOCOL, isValidation, type ChallengeAnswers } from "./challenge-answers.ts";
 import { chooseByHello } from "./choose-by-hello.ts";
 import type { ClientConnection, ConnectionContext, HeadTime } from "./client-connection.ts";
 import type { EdgeApp, EdgeService } from "./edge-app.ts";
@@ -31,6 +32,7 @@ export interface ListenerOptions {
   readonly publicPort: number;
   readonly kind: Exclude<PortKind, "udp">;
   readonly tls: ListenerTls;
+  readonly challenges: ChallengeAnswers;
   readonly peersInFront: PeersInFront;
   readonly handshakeTimeoutMs: number;
   readonly region: string;
@@ -167,7 +169,7 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    const { kind, router, publicPort, peersInFront, handshakeTimeoutMs, connections, events } = this.#options;
+    const { kind, router, publicPort, challenges, peersInFront, handshakeTimeoutMs, connections, events } = this.#options;
     const { deadlines } = connections;
     this.#accepted++;
     const ends = this.#ends(socket);
@@ -175,7 +177,7 @@ export class Listener {
     const deadlineMs = deadlines.after(handshakeTimeoutMs);
     const arrival: Arrival = { socket, ends, deadlineMs, acceptedMs: deadlines.nowMs };
     const postgres = kind === "pg_tls";
-    const clientHello = postgres || (kind === "tls" && router.plan(publicPort).readsHello);
+    const clientHello = postgres || (kind === "tls" && (challenges.readsHello || router.plan(publicPort).readsHello));
     const proxyHeader = peersInFront.has(ends.sourceIp);
     if (!clientHello && !proxyHeader) return this.#begin(arrival, null);
     const preamble = new Preamble(socket, {
@@ -219,6 +221,8 @@ export class Listener {
     const { kind, router, publicPort, tls, events } = this.#options;
     const { socket } = arrival;
     const choice = chooseByHello(router, publicPort, hello);
+    const isPassedThrough = choice?.route?.port.rules.isPassedThrough === true;
+    if (!isPassedThrough && isValidation(hello) && this.#answersChallenge(arrival, hello)) return;
     if (choice === null) {
       socket.destroy();
       events.onHandshakeFailed(hello.serverName ?? "", new ProxyError("tls_unknown_name"));
@@ -244,6 +248,39 @@ export class Listener {
     if (certificateOf === undefined) begin({ secureContext: context, SNICallback: tls.SNICallback });
     else if (certificateOf === null) begin({ secureContext: context, SNICallback: (_, done) => done(null, context) });
     else this.#withCertificateOf(certificateOf, socket, (secureContext) => begin({ secureContext, SNICallback: tls.SNICallback }));
+  }
+
+  /** False: there is nothing to answer it with, and it is a handshake like any other. */
+  #answersChallenge(arrival: Arrival, hello: ClientHello): boolean {
+    const { challenges } = this.#options;
+    const name = hello.serverName === null ? null : canonicalServerName(hello.serverName);
+    // An address has a challenge of its own kind (RFC 8738), and nobody here orders for one.
+    if (name === null || isIP(name) !== 0) return false;
+    const context = challenges.context(name);
+    if (context !== null) {
+      this.#showChallenge(arrival, context);
+      return true;
+    }
+    const { socket, ends } = arrival;
+    const isSought = challenges.seek("alpn", name, ends.sourceIp, () => {
+      const found = challenges.context(name);
+      if (this.#isDraining) socket.destroy();
+      if (socket.destroyed) return;
+      if (found !== null) return this.#showChallenge(arrival, found);
+      socket.destroy();
+      this.#options.events.onHandshakeFailed(name, new ProxyError("tls_handshake_failed", "there is no such challenge"));
+    });
+    if (isSought) socket.on("error", ignore);
+    return isSought;
+  }
+
+  /** Nothing but the handshake is of interest to whoever validates (RFC 8737 section 3). */
+  #showChallenge(arrival: Arrival, secureContext: SecureContext): void {
+    const serving: TlsServing = { secureContext, SNICallback: (_, done) => done(null, secureContext) };
+    this.#shakeHands(arrival, serving, [CHALLENGE_PROTOCOL], (secured) => {
+      secured.on("error", ignore);
+      secured.destroySoon();
+    });
   }
 
   /** A client that names nobody is not asked for a name, so its certificate must be there before TLS begins. */

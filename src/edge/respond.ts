@@ -1,4 +1,4 @@
-// Any failure becomes a response here; nobody else picks a status. Step 7 in the life of a request.
+// Any failure becomes a response here, and what the edge says of its own accord; nobody else picks a status. Step 7 in the life of a request.
 
 import { ERRORS, type ErrorCode } from "../core/errors.ts";
 import type { ClientChannel, OwnField } from "./client-channel.ts";
@@ -18,8 +18,8 @@ const RETRY_AFTER: Partial<Record<ErrorCode, number>> = {
   draining: 1,
 };
 
-/** The next request may fare better, and what was not asked for is not to be guessed from the body. */
-const EVERY_ERROR: readonly OwnField[] = [
+/** The next request may fare otherwise, and what was not asked for is not to be guessed from the body. */
+const FOR_NOW: readonly OwnField[] = [
   ["cache-control", "no-store"],
   ["x-content-type-options", "nosniff"],
 ];
@@ -41,7 +41,7 @@ export function respondWithError(channel: ClientChannel, code: ErrorCode, refuse
   const { requestId, accept, pages } = refused;
   const { fields, body } = errorBody(errorShape(accept), code, requestId, pages);
   const retryAfter = RETRY_AFTER[code];
-  const all: OwnField[] = [...fields, ["kittiwake-error", code], ...ownFields(requestId), ...EVERY_ERROR];
+  const all: OwnField[] = [...fields, ["kittiwake-error", code], ...ownFields(requestId), ...FOR_NOW];
   if (retryAfter !== undefined) all.push(["retry-after", `${retryAfter}`]);
   if (status === 405) all.push(["allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"]);
   channel.sendOwn(status, all, Buffer.from(body), mustClose);
@@ -49,4 +49,10 @@ export function respondWithError(channel: ClientChannel, code: ErrorCode, refuse
 
 export function respondWithRedirect(channel: ClientChannel, location: string, requestId: string): void {
   channel.sendOwn(301, [["location", location], ...ownFields(requestId)], NOTHING, false);
+}
+
+/** The answer to a challenge of a certificate authority (RFC 8555 section 8.3). */
+export function respondWithKeyAuthorization(channel: ClientChannel, keyAuthorization: string, requestId: string): void {
+  const fields: OwnField[] = [["content-type", "application/octet-stream"], ...ownFields(requestId), ...FOR_NOW];
+  channel.sendOwn(200, fields, Buffer.from(keyAuthorization), false);
 }

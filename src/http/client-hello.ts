@@ -1,12 +1,14 @@
-// Reads the first message of a TLS client (RFC 8446 sections 4.1.2 and 5.1, RFC 5246 section 7.4.1.2) for the name it asks for, across any
-// number of records and segments. Bytes in, a name out, no I/O; nothing of the handshake is answered or changed. With Encrypted
-// Client Hello it is the outer name that is read, the one that its sender wants to be routed by.
+// Reads the first message of a TLS client (RFC 8446 sections 4.1.2 and 5.1, RFC 5246 section 7.4.1.2) for the name it asks for and the
+// protocols it offers, across any number of records and segments. Bytes in, values out, no I/O; nothing of the handshake is answered or
+// changed. With Encrypted Client Hello it is the outer name that is read, the one that its sender wants to be routed by.
 
 import { ProxyError } from "../core/errors.ts";
 
 export interface ClientHello {
   /** As sent, lower or upper case; null when the client names no host. */
   readonly serverName: string | null;
+  /** By ALPN, best first; empty when the client offers none. */
+  readonly protocols: readonly string[];
 }
 
 /** The longest message that is read. Post-quantum keys and padding make some 2 KB, resumption a few more. */
@@ -21,8 +23,10 @@ const MESSAGE_HEADER_BYTES = 4;
 const HANDSHAKE = 22;
 const CLIENT_HELLO = 1;
 const SERVER_NAME = 0;
+const ALPN = 16;
 const HOST_NAME = 0;
 const MAX_NAME_BYTES = 255;
+const NO_PROTOCOLS: readonly string[] = [];
 
 /** One for each connection: it remembers how far it has read. */
 export class ClientHelloReader {
@@ -91,19 +95,21 @@ function parse(message: Buffer): ClientHello {
   if (suites === 0 || suites % 2 !== 0) throw refusal("its list of ciphers is malformed");
   if (body.vector(1).length === 0) throw refusal("its list of compressions is empty");
   // TLS 1.2 may have no extensions at all.
-  if (body.isAtEnd) return { serverName: null };
+  if (body.isAtEnd) return { serverName: null, protocols: NO_PROTOCOLS };
   const extensions = new Cursor(body.vector(2));
   if (!body.isAtEnd) throw refusal("something follows its extensions");
   const seen = new Set<number>();
   let serverName: string | null = null;
+  let protocols = NO_PROTOCOLS;
   while (!extensions.isAtEnd) {
     const type = extensions.number(2);
     const content = extensions.vector(2);
     if (seen.has(type)) throw refusal("an extension is repeated");
     seen.add(type);
     if (type === SERVER_NAME) serverName = parseServerName(content);
+    else if (type === ALPN) protocols = parseProtocols(content);
   }
-  return { serverName };
+  return { serverName, protocols };
 }
 
 /** RFC 6066 section 3: a list with one name of each type, of which there is only one. */
@@ -117,6 +123,20 @@ function parseServerName(content: Buffer): string {
     throw refusal("its server name is malformed");
   }
   return name.toString("latin1");
+}
+
+/** RFC 7301 section 3.1: a list of names that are not empty, and at least one. */
+function parseProtocols(content: Buffer): readonly string[] {
+  const outer = new Cursor(content);
+  const list = new Cursor(outer.vector(2));
+  if (!outer.isAtEnd || list.isAtEnd) throw refusal("its list of protocols is malformed");
+  const protocols: string[] = [];
+  while (!list.isAtEnd) {
+    const name = list.vector(1);
+    if (name.length === 0) throw refusal("its list of protocols is malformed");
+    protocols.push(name.toString("latin1"));
+  }
+  return protocols;
 }
 
 /** Reads a structure of TLS from front to back; beyond its end is a refusal. */

@@ -4,6 +4,7 @@ import type { AppEntry } from "../catalog/entry.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import type { IssuedCertificate } from "../certs/issuer.ts";
+import type { WorkerChallenge, WorkerChallengeKind } from "../certs/stored-challenge.ts";
 import type { HttpsPorts } from "../edge/redirects.ts";
 import type { TrafficReport } from "../telemetry/traffic.ts";
 
@@ -16,6 +17,8 @@ export interface WorkerData {
   readonly ticketKeys: Uint8Array;
   /** For clients that name no known host, where an app takes them. */
   readonly selfSigned: { readonly certificatePem: string; readonly privateKeyPem: string };
+  /** Any ClientHello may be the validation of a challenge that this worker has not heard of yet. */
+  readonly expectsValidations: boolean;
   readonly log: { readonly level: string; readonly destination: string };
   /** Where access lines go; null for nowhere. */
   readonly accessLog: string | null;
@@ -75,9 +78,15 @@ export type ToWorker =
   /** Those that the worker has for these names are no longer the right ones. */
   | { readonly type: "certificates_changed"; readonly names: readonly string[] }
   | { readonly type: "certificate_failed"; readonly hostname: string; readonly code: ErrorCode; readonly message: string }
+  | { readonly type: "challenge"; readonly challenge: WorkerChallenge }
+  | { readonly type: "challenge_gone"; readonly kind: WorkerChallengeKind; readonly name: string }
+  /** The answer to "challenge_wanted" where there is none. */
+  | { readonly type: "challenge_unknown"; readonly kind: WorkerChallengeKind; readonly name: string }
   | { readonly type: "woken"; readonly app: string; readonly service: string }
   | { readonly type: "wake_failed"; readonly app: string; readonly service: string; readonly code: ErrorCode; readonly message: string }
   | { readonly type: "report" }
+  /** Answered with "taken": all that was sent before has been. */
+  | { readonly type: "mark"; readonly mark: number }
   | { readonly type: "drain" }
   /** A test's: throws inside the worker. */
   | { readonly type: "crash" }
@@ -89,9 +98,11 @@ export type FromWorker =
   | { readonly type: "listening"; readonly key: string; readonly port: number }
   | { readonly type: "listen_failed"; readonly key: string; readonly message: string; readonly code: string }
   | { readonly type: "certificate_wanted"; readonly hostname: string }
+  | { readonly type: "challenge_wanted"; readonly kind: WorkerChallengeKind; readonly name: string }
   | { readonly type: "wake"; readonly app: string; readonly service: string; readonly reason: "asleep" | "busy" }
   /** The first request after a wake is on its way to the machine. */
   | { readonly type: "served"; readonly app: string; readonly machine: string; readonly heldMs: number }
   | { readonly type: "report"; readonly report: TrafficReport }
+  | { readonly type: "taken"; readonly mark: number }
   | { readonly type: "drained" }
   | { readonly type: "time_passed" };

@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { backoffMs } from "../core/backoff.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { AppEntry } from "../catalog/entry.ts";
+import type { WorkerChallenge } from "../certs/stored-challenge.ts";
 import type { HttpsPorts } from "../edge/redirects.ts";
 import type { TrafficReport } from "../telemetry/traffic.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./worker-messages.ts";
@@ -14,6 +15,8 @@ export interface WorkerPoolOptions {
   readonly data: Omit<WorkerData, "index">;
   /** All apps as they are now: what a new worker is told first. */
   readonly entries: () => readonly AppEntry[];
+  /** What it is told next. */
+  readonly challenges: () => readonly WorkerChallenge[];
   /** Everything but what the pool answers itself. */
   readonly onMessage: (worker: number, message: FromWorker) => void;
   /** The thread has ended; nothing of it runs any more. Called before its replacement starts. */
@@ -49,6 +52,8 @@ const STEADY_MS = 30_000;
 const REPORT_EVERY_MS = 1000;
 /** A worker that does not answer in time is left out of a report, so that a scrape never hangs. */
 const REPORT_MS = 1000;
+/** One that does not take its messages in time is dead or stuck, and nobody waits for it. */
+const TAKEN_MS = 1000;
 /** A draining worker ends by its own time-out; this is for one that does not even do that. */
 const DRAIN_GRACE_MS = 5000;
 
@@ -59,6 +64,7 @@ export class WorkerPool {
   readonly #listens = new Map<string, ListenRequest>();
   readonly #waiters = new Set<(worker: number, message: FromWorker) => void>();
   #httpsPorts: HttpsPorts = { boundHttp: 80, boundHttps: 443 };
+  #lastMark = 0;
   readonly #diedAtStart = Promise.withResolvers<never>();
   #reporting: NodeJS.Timeout | undefined;
   #hasStarted = false;
@@ -99,6 +105,27 @@ export class WorkerPool {
 
   broadcast(message: ToWorker): void {
     for (const { thread } of this.#members) thread.postMessage(message);
+  }
+
+  /** Resolves when the workers have taken what they were sent until now, or one of them does not in time. Its replacement is told everything. */
+  taken(): Promise<void> {
+    const mark = ++this.#lastMark;
+    const pending = new Set(this.#members.map(({ index }) => index));
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#waiters.delete(waiter);
+        resolve();
+      };
+      const waiter = (from: number, message: FromWorker): void => {
+        if (message.type !== "taken" || message.mark !== mark) return;
+        pending.delete(from);
+        if (pending.size === 0) end();
+      };
+      const timer = setTimeout(end, pending.size === 0 ? 0 : TAKEN_MS);
+      this.#waiters.add(waiter);
+      this.broadcast({ type: "mark", mark });
+    });
   }
 
   /** Has every worker listen on a port; resolves to the bound one. The first worker decides where any free port will do. */
@@ -179,6 +206,7 @@ export class WorkerPool {
     thread.on("exit", () => void this.#onExit(member, reason));
     thread.postMessage({ type: "https_ports", ports: this.#httpsPorts } satisfies ToWorker);
     for (const entry of this.#options.entries()) thread.postMessage({ type: "app", entry } satisfies ToWorker);
+    for (const challenge of this.#options.challenges()) thread.postMessage({ type: "challenge", challenge } satisfies ToWorker);
   }
 
   #onMessage(member: Member, message: FromWorker): void {

@@ -12,10 +12,11 @@ import { connect as connectTls, createServer as createTlsServer } from "node:tls
 import { LocalCa } from "../../src/certs/local-ca.ts";
 import { createLog } from "../../src/telemetry/log.ts";
 import { staticApp, type Backend } from "../support/backend.ts";
-import { helloMessage, inRecords } from "../support/client-hello.ts";
+import { helloMessage, inRecords, protocolsExtension } from "../support/client-hello.ts";
 import { get, rootOf } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
+import { alpnChallenge, Orderer } from "../support/orderer.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { rawApp, startEcho, startNamed } from "../support/raw-apps.ts";
 import { ScriptedBackend } from "../support/scripted-backend.ts";
@@ -45,6 +46,21 @@ describe("on a port with TLS that is passed through", async () => {
     using client = await connect();
     client.send(Buffer.concat([hello, Buffer.from("more")])).end();
     assert.equal(await client.untilEnd(), `one: ${hello.toString("latin1")}more`);
+  });
+
+  test("a validation of TLS-ALPN-01 is the machine's too, whose certificates are its own", async () => {
+    await using orderer = Orderer.beside(node);
+    for (const name of ["one.localhost", "elsewhere.example"]) await orderer.publish(alpnChallenge(name));
+    const validation = inRecords(helloMessage({ name: "one.localhost", extensions: [[16, protocolsExtension(["acme-tls/1"])]] }));
+    // The edge knows of both as soon as it answers the one that is its own.
+    const options = { servername: "elsewhere.example", ALPNProtocols: ["acme-tls/1"], rejectUnauthorized: false };
+    await eventually(async () => {
+      using known = await RawClient.connectTls(node.httpsPort, options).catch(() => null);
+      return known !== null;
+    }, "the news");
+    using client = await connect();
+    client.send(validation).end();
+    assert.equal(await client.untilEnd(), `one: ${validation.toString("latin1")}`);
   });
 
   test("a ClientHello may come a byte at a time", async () => {

@@ -1,4 +1,4 @@
-// The name in a ClientHello, however it is cut up; and what is refused, at the first byte that shows it.
+// The name and the protocols in a ClientHello, however it is cut up; and what is refused, at the first byte that shows it.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -8,7 +8,7 @@ import { connect as connectTls } from "node:tls";
 import fc from "fast-check";
 import { ProxyError } from "../../src/core/errors.ts";
 import { ClientHelloReader, MAX_HELLO_BYTES, type ClientHello } from "../../src/http/client-hello.ts";
-import { helloMessage, inRecords, serverNameExtension, vector } from "../support/client-hello.ts";
+import { helloMessage, inRecords, protocolsExtension, serverNameExtension, vector } from "../support/client-hello.ts";
 import { fuzzParameters } from "./seed.ts";
 
 /** Reads it as it would come in segments of these sizes, the last one over and over. */
@@ -36,12 +36,15 @@ function refusal(bytes: Buffer, sizes?: readonly number[]): string {
   return assert.fail("it was not refused");
 }
 
-test("what OpenSSL sends is read, with its name and without", async () => {
-  for (const servername of ["hello.example.com", ""]) {
+test("what OpenSSL sends is read, with its name and protocols, and without", async () => {
+  for (const [servername, protocols] of [
+    ["hello.example.com", ["h2", "http/1.1"]],
+    ["", []],
+  ] as const) {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as { port: number };
-    const client = connectTls({ port, host: "127.0.0.1", servername, ALPNProtocols: ["h2"] }).on("error", () => {});
+    const client = connectTls({ port, host: "127.0.0.1", servername, ALPNProtocols: [...protocols] }).on("error", () => {});
     const [socket] = await once(server, "connection");
     const reader = new ClientHelloReader();
     let bytes = Buffer.alloc(0);
@@ -51,36 +54,38 @@ test("what OpenSSL sends is read, with its name and without", async () => {
       bytes = Buffer.concat([bytes, chunk]);
       hello = reader.read(bytes, bytes.length);
     }
-    assert.deepEqual(hello, { serverName: servername === "" ? null : servername });
+    assert.deepEqual(hello, { serverName: servername === "" ? null : servername, protocols });
     client.destroy();
     socket.destroy();
     server.close();
   }
 });
 
-test("a name is found across any records and segments, and whatever its case", () => {
+test("a name and protocols are found across any records and segments, and whatever its case", () => {
   const property = fc.property(
     fc.option(fc.stringMatching(/^[A-Za-z0-9.-]{1,255}$/), { nil: null }),
     fc.integer({ min: 0, max: 3000 }),
     fc.integer({ min: 1, max: 4000 }),
     fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1, maxLength: 6 }),
     fc.array(fc.tuple(fc.integer({ min: 100, max: 65_535 }), fc.uint8Array({ maxLength: 40 })), { maxLength: 4 }),
-    (name, padding, recordBytes, sizes, more) => {
-      const extensions = [...new Map(more)].map(([type, content]) => [type, Buffer.from(content)] as const);
+    fc.array(fc.stringMatching(/^[a-z0-9/.-]{1,255}$/), { maxLength: 8 }),
+    (name, padding, recordBytes, sizes, more, protocols) => {
+      const others = [...new Map(more)].map(([type, content]) => [type, Buffer.from(content)] as const);
+      const extensions = protocols.length === 0 ? others : [...others, [16, protocolsExtension(protocols)] as const];
       const bytes = inRecords(helloMessage({ name, padding, extensions }), recordBytes);
-      assert.deepEqual(read(bytes, sizes), { serverName: name });
+      assert.deepEqual(read(bytes, sizes), { serverName: name, protocols });
     },
   );
   fc.assert(property, fuzzParameters(2000));
 });
 
-test("a hello of TLS 1.2 without extensions has no name", () => {
-  assert.deepEqual(read(inRecords(helloMessage({ hasExtensions: false }))), { serverName: null });
+test("a hello of TLS 1.2 without extensions has no name and no protocols", () => {
+  assert.deepEqual(read(inRecords(helloMessage({ hasExtensions: false }))), { serverName: null, protocols: [] });
 });
 
 test("a hello may be as long as 64 KB, and no longer", () => {
   const atMost = 65_536 - helloMessage({ name: "a.example", padding: 1 }).length + 5;
-  assert.deepEqual(read(inRecords(helloMessage({ name: "a.example", padding: atMost - 400 }))), { serverName: "a.example" });
+  assert.equal(read(inRecords(helloMessage({ name: "a.example", padding: atMost - 400 })))?.serverName, "a.example");
   const longer = inRecords(Buffer.concat([Buffer.from([1, 1, 0, 1]), Buffer.alloc(100_000)]));
   // The length alone is enough to tell.
   assert.match(refusal(longer.subarray(0, 16_384 + 5)), /too long/);
@@ -103,6 +108,17 @@ test("what is no ClientHello is refused at the first byte that shows it", () => 
   assert.match(refusal(changed(8, good[8]! - 1)), /something follows it/);
   assert.match(refusal(Buffer.concat([inRecords(helloMessage({}).subarray(0, 20)), Buffer.from([23])])), /not TLS/);
   assert.match(refusal(changed(43, 33)), /session id|a length in it is wrong/);
+});
+
+test("a malformed list of protocols is refused", () => {
+  const good = protocolsExtension(["h2"]);
+  for (const content of [Buffer.alloc(0), vector(2, Buffer.alloc(0)), vector(2, vector(1, Buffer.alloc(0))), Buffer.concat([good, good])]) {
+    const bytes = inRecords(helloMessage({ extensions: [[16, content]] }));
+    assert.match(refusal(bytes), /list of protocols is malformed|a length in it is wrong/, content.toString("hex"));
+  }
+  const short = Buffer.from(good);
+  short[2] = 3;
+  assert.match(refusal(inRecords(helloMessage({ extensions: [[16, short]] }))), /a length in it is wrong/);
 });
 
 test("a malformed list of names or extensions is refused", () => {

@@ -43,6 +43,11 @@ export function serverNameExtension(name: Buffer): Buffer {
   return vector(2, Buffer.concat([Buffer.from([0]), vector(2, name)]));
 }
 
+/** For ALPN (RFC 7301). */
+export function protocolsExtension(protocols: readonly string[]): Buffer {
+  return vector(2, Buffer.concat(protocols.map((protocol) => vector(1, Buffer.from(protocol)))));
+}
+
 export function vector(size: number, content: Buffer): Buffer {
   return Buffer.concat([number(content.length, size), content]);
 }
