@@ -297,6 +297,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   const control = new Control({
     config,
     configPath: options.configPath,
+    environment: process.env,
     startedAtMs,
     host,
     catalog,

@@ -1,7 +1,7 @@
-// Makes X.509 structures (RFC 5280): the root of the local CA and the leaves under it, and certificates that sign themselves. The only file
-// that speaks to @peculiar/x509; it reads and writes nothing.
+// Makes X.509 structures (RFC 5280): the root of the local CA and the leaves under it, certificates that sign themselves, and requests to other
+// CAs. The only file that speaks to @peculiar/x509; it reads and writes nothing.
 
-import { createHash, KeyObject, randomBytes, type webcrypto } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, KeyObject, randomBytes, type webcrypto } from "node:crypto";
 import { isIP } from "node:net";
 
 import "reflect-metadata"; // before the library, whose container looks for it while it loads
@@ -13,6 +13,7 @@ import {
   Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
+  Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509Certificate,
@@ -34,6 +35,7 @@ export interface Validity {
 }
 
 const KEY_ALGORITHM = { name: "ECDSA", namedCurve: "P-256" } as const;
+const RSA_ALGORITHM = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" } as const;
 const SIGNATURE_ALGORITHM = { name: "ECDSA", hash: "SHA-256" } as const;
 /** id-pe-acmeIdentifier. */
 const ACME_IDENTIFIER = "1.3.6.1.5.5.7.1.31";
@@ -125,6 +127,27 @@ export async function createChallengeCertificate(hostname: string, keyAuthorizat
     ],
   });
   return { certificatePem: pemOf(certificate), privateKeyPem: exportKey(keys.privateKey) };
+}
+
+/**
+ * A request for a certificate, in PEM (RFC 2986). Its subject is empty: CAs go by the alternative name.
+ *
+ * @param hostname canonical; `*.` in front for a wildcard
+ * @param privateKeyPem RSA, or EC on P-256
+ */
+export async function createRequest(hostname: string, privateKeyPem: string): Promise<string> {
+  const privateKey = createPrivateKey(privateKeyPem);
+  const isRsa = privateKey.asymmetricKeyType === "rsa";
+  const algorithm = isRsa ? RSA_ALGORITHM : KEY_ALGORITHM;
+  const request = await Pkcs10CertificateRequestGenerator.create({
+    keys: {
+      privateKey: privateKey.toCryptoKey(algorithm, true, ["sign"]),
+      publicKey: createPublicKey(privateKey).toCryptoKey(algorithm, true, ["verify"]),
+    },
+    signingAlgorithm: isRsa ? RSA_ALGORITHM : SIGNATURE_ALGORITHM,
+    extensions: [new SubjectAlternativeNameExtension([{ type: "dns", value: hostname }])],
+  });
+  return request.toString("pem");
 }
 
 /** @param privateKey an EC key on P-256 */

@@ -46,7 +46,7 @@ export function readNodeConfig(path: string, keys: readonly (keyof NodeDocument)
   // A region is the one thing without a default.
   const document = readDocument(NODE_DOCUMENT, { region: "ams", ...wanted }, findings);
   if (document === null) throw invalid(findings.toProblems());
-  const config = toNodeConfig(document, findings, { hostname: "node", cores: 1 });
+  const config = toNodeConfig(document, findings, { hostname: "node", cores: 1, environment: {} });
   if (findings.hasErrors) throw invalid(findings.toProblems());
   return config;
 }

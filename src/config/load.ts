@@ -58,7 +58,11 @@ const NO_REGION_FILE: RegionFile = { regions: [], measured: [] };
 /** Loads and checks everything. Never throws: what is wrong is in `problems`, ordered by file and line. */
 export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfig {
   const { cwd = process.cwd() } = options;
-  const host: HostFacts = { hostname: options.hostname ?? hostname(), cores: options.cores ?? availableParallelism() };
+  const host: HostFacts = {
+    hostname: options.hostname ?? hostname(),
+    cores: options.cores ?? availableParallelism(),
+    environment: options.environment ?? {},
+  };
   const file = readTomlFile(resolve(cwd, path), displayName(resolve(cwd, path), cwd));
   if (!(file instanceof TomlFile)) return { usable: false, problems: [file], files: [] };
 

@@ -4,6 +4,7 @@
 import { join, resolve } from "node:path";
 
 import type { Address } from "../core/app.ts";
+import { type AcmeConfig, type Environment, toAcme } from "./acme-config.ts";
 import { isLoopback } from "./address.ts";
 import type { Findings } from "./findings.ts";
 import type { NodeDocument } from "./node-schema.ts";
@@ -40,16 +41,8 @@ export interface EdgeConfig {
   readonly proxyProtocolFrom: readonly string[];
 }
 
-/** The local authority, or an ACME authority (not yet in force). */
+/** The local authority, or an ACME authority. */
 export type TlsConfig = { readonly issuer: "internal" } | AcmeConfig;
-
-export interface AcmeConfig {
-  readonly issuer: "acme";
-  readonly directory: string;
-  readonly email: string | null;
-  readonly caFile: string | null;
-  readonly challenges: readonly ("tls-alpn-01" | "http-01")[];
-}
 
 export interface AdminConfig {
   readonly listen: Address;
@@ -107,10 +100,11 @@ export interface Limits {
   readonly compressors: number;
 }
 
-/** What the defaults of `node` and `workers` are taken from. */
+/** What the defaults of `node` and `workers` are taken from, and secrets that are in no file. */
 export interface HostFacts {
   readonly hostname: string;
   readonly cores: number;
+  readonly environment: Environment;
 }
 
 /** Resolves a document; contradictions become findings. */
@@ -128,7 +122,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
     workers: document.workers ?? Math.min(host.cores, 256),
     domain: document.domain,
     edge: toEdge(document.edge, findings),
-    tls: toTls(document.tls, absolute),
+    tls: document.tls.issuer === "internal" ? { issuer: "internal" } : toAcme(document.tls.acme, findings, absolute, host.environment),
     admin: toAdmin(document.admin, findings, absolute),
     state: toState(document, findings, absolute),
     regionTable: document.regions.table === undefined ? null : absolute(document.regions.table),
@@ -182,12 +176,6 @@ function toEdge(edge: NodeDocument["edge"], findings: Findings): EdgeConfig {
     if (bound !== 0) publicPortOf.set(bound, publicPort);
   }
   return { bind: edge.bind, ports: edge.ports, proxyProtocolFrom: edge.proxy_protocol_from };
-}
-
-function toTls({ issuer, acme }: NodeDocument["tls"], absolute: (path: string) => string): TlsConfig {
-  if (issuer === "internal") return { issuer };
-  const { directory, challenges } = acme;
-  return { issuer, directory, challenges, email: acme.email ?? null, caFile: acme.ca_file === undefined ? null : absolute(acme.ca_file) };
 }
 
 function toAdmin(admin: NodeDocument["admin"], findings: Findings, absolute: (path: string) => string): AdminConfig {

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 
+import { acme } from "./acme-schema.ts";
 import { defineDocument } from "./key-schema.ts";
 import { address, duration, hostname, name, path, PORT_DIGITS, regionCode } from "./scalars.ts";
 
@@ -31,23 +32,6 @@ const edge = z
   })
   .prefault({})
   .describe("Where public traffic comes in.");
-
-const acme = z
-  .strictObject({
-    directory: z
-      .url({ protocol: /^https?$/ })
-      .default("https://acme-v02.api.letsencrypt.org/directory")
-      .meta({ description: "Directory of the certificate authority.", kind: "an http or https URL" }),
-    email: z.string().includes("@").optional().meta({ description: "Whom the authority can write to.", kind: "a mail address" }),
-    ca_file: path().optional().describe("Extra root certificate for the ACME server itself, relative to this file."),
-    challenges: z
-      .array(z.enum(["tls-alpn-01", "http-01"]))
-      .min(1)
-      .default(["tls-alpn-01", "http-01"])
-      .describe("Challenges to try, in this order."),
-  })
-  .prefault({})
-  .meta({ description: 'Certificates from an ACME authority, for `issuer = "acme"`.', pending: true });
 
 const tls = z
   .strictObject({

@@ -24,6 +24,7 @@ import type { WorkerPool } from "./worker-pool.ts";
 export interface ControlOptions {
   readonly config: UsableConfig;
   readonly configPath: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly startedAtMs: number;
   readonly host: Host;
   readonly catalog: Catalog;
@@ -144,7 +145,7 @@ export class Control implements NodeControl {
 
   async #reload(): Promise<ReloadResult> {
     const before = this.#config;
-    const next = loadConfig(this.#options.configPath);
+    const next = loadConfig(this.#options.configPath, { environment: this.#options.environment });
     const messages = next.problems.map(formatProblem);
     const none = { added: [], changed: [], removed: [] };
     if (!next.usable) return { applied: false, messages, ...none };

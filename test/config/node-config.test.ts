@@ -105,27 +105,31 @@ test("issuer acme and engine nats are unions of their own, reported as pending, 
       issuer = "acme"
       [tls.acme]
       email = "ops@example.com"
-      ca_file = "pebble.pem"
       [state]
       engine = "nats"
       servers = ["nats://10.0.0.1:4222"]`,
     "apps/a.toml": 'app = "a"\n[kittiwake]\ndriver = "docker"',
   });
   assert.ok(config.usable);
-  const { tls, state, file } = config.node;
+  const { tls, state } = config.node;
   assert.deepEqual(tls, {
     issuer: "acme",
     directory: "https://acme-v02.api.letsencrypt.org/directory",
+    stagingDirectory: null,
     email: "ops@example.com",
-    caFile: join(file, "../pebble.pem"),
-    challenges: ["tls-alpn-01", "http-01"],
+    termsAgreed: true,
+    caFile: null,
+    challenges: ["tls-alpn-01", "http-01", "dns-01"],
+    key: "ecdsa-p256",
+    profile: null,
+    externalAccount: null,
   });
   assert.deepEqual(state, { engine: "nats", servers: ["nats://10.0.0.1:4222"] });
   assert.deepEqual(linesOf(config), [
     'pending kittiwake.toml:3 tls.issuer: "acme" is understood, not yet in force',
     "pending kittiwake.toml:4 tls.acme: understood, not yet in force",
-    'pending kittiwake.toml:8 state.engine: "nats" is understood, not yet in force',
-    "pending kittiwake.toml:9 state.servers: understood, not yet in force",
+    'pending kittiwake.toml:7 state.engine: "nats" is understood, not yet in force',
+    "pending kittiwake.toml:8 state.servers: understood, not yet in force",
     'pending apps/a.toml:3 kittiwake.driver: "docker" is understood, not yet in force',
   ]);
   assert.deepEqual(refusals(config.node, config.apps), [

@@ -12,7 +12,7 @@ import { printJson, type Terminal } from "../terminal.ts";
 export function check(named: readonly string[], options: GlobalOptions, terminal: Terminal): ExitCode {
   if (named.length > 0) return checkFiles(named, options, terminal);
   const path = configPath(options, terminal);
-  const loaded = loadConfig(path, { cwd: terminal.cwd });
+  const loaded = loadConfig(path, { cwd: terminal.cwd, environment: terminal.env });
   const { problems, files, usable } = loaded;
   const apps = loaded.usable ? loaded.apps.map(({ name, machines }) => ({ name, machines: machines.length })) : [];
   if (options.json === true) printJson(terminal, { valid: usable, files, apps, problems });
@@ -26,7 +26,7 @@ export function check(named: readonly string[], options: GlobalOptions, terminal
 }
 
 function checkFiles(named: readonly string[], { json }: GlobalOptions, terminal: Terminal): ExitCode {
-  const checked = named.map((path) => ({ path, problems: checkFile(path, { cwd: terminal.cwd }) }));
+  const checked = named.map((path) => ({ path, problems: checkFile(path, { cwd: terminal.cwd, environment: terminal.env }) }));
   const problems = checked.flatMap((file) => file.problems);
   const isValid = problems.every(({ severity }) => severity !== "error");
   if (json === true) printJson(terminal, { valid: isValid, files: named, problems });

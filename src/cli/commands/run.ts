@@ -24,7 +24,7 @@ const START_GRACE_MS = 10_000;
 
 export async function run(options: RunOptions, terminal: Terminal): Promise<ExitCode> {
   const path = configPath(options, terminal);
-  const config = loadConfig(path, { cwd: terminal.cwd });
+  const config = loadConfig(path, { cwd: terminal.cwd, environment: terminal.env });
   for (const problem of config.problems) terminal.complain(describeProblem(problem));
   if (!config.usable) return EXIT.invalid;
 
