@@ -68,6 +68,7 @@ class Worker {
   readonly #closing = new Set<Listener | UdpListener>();
   readonly #certificatesWanted = new Map<string, PromiseWithResolvers<IssuedCertificate>>();
   readonly #busyHints = new Map<string, number>();
+  readonly #contexts: ServingContexts;
   readonly #tls: ListenerTls;
   readonly #peersInFront: PeersInFront;
   #httpsPorts: HttpsPorts = { boundHttp: 80, boundHttps: 443 };
@@ -142,12 +143,15 @@ class Worker {
       },
     });
     this.#sni = createSniCallback({
-      isDeclared: (hostname) => this.#router.match(hostname) !== null,
+      clientAuth: (hostname) => this.#router.match(hostname)?.clientAuth,
       fetch: (hostname) => this.#fetchCertificate(hostname),
     });
     this.#peersInFront = new PeersInFront(data.proxyProtocolFrom);
-    const contexts = new ServingContexts({ ticketKeys: Buffer.from(data.ticketKeys), selfSigned: data.selfSigned });
-    this.#tls = { context: (versions, isSelfSigned) => contexts.context(versions, isSelfSigned), SNICallback: this.#sni };
+    this.#contexts = new ServingContexts(data.selfSigned, Buffer.from(data.ticketKeys));
+    this.#tls = {
+      context: (versions, isSelfSigned, clientAuth) => this.#contexts.context(versions, isSelfSigned, clientAuth),
+      SNICallback: this.#sni,
+    };
   }
 
   onMessage(message: ToWorker): void {
@@ -283,7 +287,7 @@ class Worker {
       http2: this.#http2,
       headTimes: this.#headTimes,
       events: {
-        onHandshake: (version, seconds) => this.#traffic.observeHandshake(version, seconds),
+        onHandshake: (version, isResumed, seconds) => this.#traffic.observeHandshake(version, isResumed, seconds),
         onHandshakeFailed: (servername, error) => this.#onHandshakeFailed(servername, error),
         onRefused: (error) => this.#onRefused(error),
         onClosed: (connection) => {

@@ -1,6 +1,6 @@
 // What a worker knows of an app: the immutable entry that the main thread sends whenever the app or one of its machines changes.
 
-import type { Address, Service, ServicePort } from "../core/app.ts";
+import type { Address, ClientAuth, Service, ServicePort } from "../core/app.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 
 export interface AppEntry {
@@ -11,6 +11,8 @@ export interface AppEntry {
   readonly wakeTimeoutMs: number;
   /** As in `App`. */
   readonly errorPages: Readonly<Record<string, string>>;
+  /** As in `App`. */
+  readonly clientAuth: ClientAuth | null;
 }
 
 export interface ServiceEntry {

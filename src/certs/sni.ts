@@ -5,6 +5,7 @@ import { createSecureContext, type SecureContext } from "node:tls";
 
 import { LRUCache } from "lru-cache";
 
+import type { ClientAuth } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
 import { SingleFlight } from "../core/single-flight.ts";
 import { canonicalServerName } from "./server-name.ts";
@@ -13,8 +14,8 @@ import { tlsOptions } from "./tls-options.ts";
 import { wildcardOf } from "./wildcard.ts";
 
 export interface SniOptions {
-  /** Does an app declare this canonical name? */
-  isDeclared(hostname: string): boolean;
+  /** What the app that declares this canonical name asks of its clients: null for nothing; undefined where no app does. */
+  clientAuth(hostname: string): ClientAuth | null | undefined;
   /** Asks the main thread. Must settle: handshakes wait for it, as long as the listener's handshake timeout allows. */
   fetch(hostname: string): Promise<IssuedCertificate>;
   /** Milliseconds since the epoch. */
@@ -36,11 +37,13 @@ export interface SniCallback {
 interface Known {
   readonly context: SecureContext;
   readonly notAfterMs: number;
+  /** Id of the rules that it was made for; null for none. */
+  readonly clientAuth: string | null;
 }
 
 const DEFAULT_MAX = 10_000;
 
-export function createSniCallback({ isDeclared, fetch, now = Date.now, max = DEFAULT_MAX }: SniOptions): SniCallback {
+export function createSniCallback({ clientAuth, fetch, now = Date.now, max = DEFAULT_MAX }: SniOptions): SniCallback {
   const known = new LRUCache<string, Known>({ max });
   const fetches = new SingleFlight<SecureContext>();
   /** How many times something was forgotten. */
@@ -49,14 +52,16 @@ export function createSniCallback({ isDeclared, fetch, now = Date.now, max = DEF
   const lookup = (hostname: string): SecureContext | null => {
     const entry = known.get(hostname);
     if (entry === undefined) return null;
-    if (entry.notAfterMs > now() && isDeclared(hostname)) return entry.context;
+    const rules = clientAuth(hostname);
+    if (entry.notAfterMs > now() && rules !== undefined && entry.clientAuth === idOf(rules)) return entry.context;
     known.delete(hostname);
     return null;
   };
 
   const set = (hostname: string, certificate: IssuedCertificate): SecureContext => {
-    const context = contextOf(certificate);
-    known.set(hostname, { context, notAfterMs: certificate.notAfter.getTime() });
+    const rules = clientAuth(hostname) ?? null;
+    const context = contextOf(certificate, rules);
+    known.set(hostname, { context, notAfterMs: certificate.notAfter.getTime(), clientAuth: idOf(rules) });
     return context;
   };
 
@@ -65,7 +70,7 @@ export function createSniCallback({ isDeclared, fetch, now = Date.now, max = DEF
       const before = forgotten;
       const certificate = await fetch(hostname);
       // What was forgotten meanwhile may be this very certificate: it is good for the handshakes that wait, and not kept.
-      if (forgotten !== before) return contextOf(certificate);
+      if (forgotten !== before) return contextOf(certificate, clientAuth(hostname) ?? null);
       // A renewal may have come in while the fetch was under way.
       return lookup(hostname) ?? set(hostname, certificate);
     });
@@ -75,7 +80,7 @@ export function createSniCallback({ isDeclared, fetch, now = Date.now, max = DEF
     const cached = lookup(servername);
     if (cached !== null) return done(null, cached);
     const hostname = canonicalServerName(servername);
-    if (hostname === null || !isDeclared(hostname)) {
+    if (hostname === null || clientAuth(hostname) === undefined) {
       return done(new ProxyError("tls_unknown_name", `no app declares ${JSON.stringify(servername.slice(0, 255))}`));
     }
     const context = lookup(hostname);
@@ -100,9 +105,13 @@ export function createSniCallback({ isDeclared, fetch, now = Date.now, max = DEF
   });
 }
 
-function contextOf({ hostname, certificatePem, privateKeyPem }: IssuedCertificate): SecureContext {
+function idOf(rules: ClientAuth | null): string | null {
+  return rules === null ? null : rules.id;
+}
+
+function contextOf({ hostname, certificatePem, privateKeyPem }: IssuedCertificate, clientAuth: ClientAuth | null): SecureContext {
   try {
-    return createSecureContext({ ...tlsOptions(), cert: certificatePem, key: privateKeyPem });
+    return createSecureContext({ ...tlsOptions({ clientAuth }), cert: certificatePem, key: privateKeyPem });
   } catch (cause) {
     throw new ProxyError("certificate_unavailable", `the certificate for "${hostname}" cannot be used: ${(cause as Error).message}`, {
       cause,

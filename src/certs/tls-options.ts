@@ -1,14 +1,17 @@
-// What every TLS server of the edge agrees on: versions, ciphers, resumption. The listener needs them as much as each certificate's
+// What every TLS server of the edge agrees on: versions, ciphers, resumption, whose client certificates count. The listener needs them as much as each certificate's
 // context does, because a connection keeps the versions and ciphers of the server it was accepted by.
 
+import { createHash } from "node:crypto";
 import type { SecureContextOptions } from "node:tls";
-import type { TlsVersions } from "../core/app.ts";
+import type { ClientAuth, TlsVersions } from "../core/app.ts";
 
 export interface TlsOptionsInput {
   /** 48 random bytes, the same for all workers of a node; otherwise a client resumes only if it meets the same worker again. */
   readonly ticketKeys?: Buffer;
   /** Default: all that are accepted at all, 1.2 and 1.3. */
   readonly versions?: TlsVersions;
+  /** null, the default: clients are not asked for certificates. */
+  readonly clientAuth?: ClientAuth | null;
 }
 
 /** TLS 1.3, then TLS 1.2 with forward secrecy and authenticated encryption only; AES-128 first, the cheapest per byte. */
@@ -28,18 +31,28 @@ const CIPHERS = [
 const SESSION_TIMEOUT_S = 3600;
 
 /** For `tls.createServer`, beside `SNICallback` and ALPN, and for `tls.createSecureContext`, beside certificate and key. */
-export function tlsOptions({ ticketKeys, versions = "all" }: TlsOptionsInput = {}): SecureContextOptions {
+export function tlsOptions({ ticketKeys, versions = "all", clientAuth = null }: TlsOptionsInput = {}): SecureContextOptions {
   return {
     minVersion: versions === "all" ? "TLSv1.2" : versions,
     ...(versions === "all" ? {} : { maxVersion: versions }),
     ciphers: CIPHERS,
     honorCipherOrder: true,
     sessionTimeout: SESSION_TIMEOUT_S,
-    // Node would derive it from the command line, which differs between a node's threads. A session that one set of rules allowed does
-    // not get past another.
-    sessionIdContext: `kittiwake ${versions}`,
-    // Nobody verifies client certificates here; without this each context would refer to the system's roots.
-    ca: [],
+    sessionIdContext: sessionIdContext(versions, clientAuth),
+    // Without this a context would refer to the system's roots.
+    ca: clientAuth === null ? [] : clientAuth.ca,
+    // Whoever is in that file is trusted, and be it an intermediate whose root is not.
+    ...(clientAuth === null ? {} : { allowPartialTrustChain: true }),
+    ...(clientAuth === null || clientAuth.crl === null ? {} : { crl: clientAuth.crl }),
     ...(ticketKeys === undefined ? {} : { ticketKeys }),
   };
+}
+
+/**
+ * A session that one set of rules allowed does not get past another: OpenSSL resumes none of another context. Node would derive it from the
+ * command line, which differs between a node's threads. At most 32 bytes.
+ */
+function sessionIdContext(versions: TlsVersions, clientAuth: ClientAuth | null): string {
+  if (clientAuth === null) return `kittiwake ${versions}`;
+  return createHash("sha256").update(`${versions} ${clientAuth.id}`).digest("base64url").slice(0, 32);
 }

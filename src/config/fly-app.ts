@@ -4,6 +4,7 @@
 import type { App, DriverName, ProcessGroup } from "../core/app.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { Findings } from "./findings.ts";
+import { readClientAuth } from "./client-auth.ts";
 import { readErrorPages } from "./error-pages.ts";
 import { checkMachines } from "./fly-machine-rules.ts";
 import { checkSections } from "./fly-section-rules.ts";
@@ -53,6 +54,7 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     wakeTimeoutMs: kittiwake.wake_timeout,
     warmDetour: kittiwake.warm_detour,
     errorPages: readErrorPages(document, findings),
+    clientAuth: readClientAuth(document, services, findings),
   };
   checkMachines(document, app, findings, context.regions);
   return app;

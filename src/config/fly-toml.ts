@@ -28,6 +28,26 @@ const placedMachine = z.strictObject({
   group: z.string().min(1).optional().meta({ description: "Process group it is of.", fallback: "the default group" }),
 });
 
+const clientTls = z
+  .strictObject({
+    client_ca: path().optional().meta({
+      description:
+        "PEM file, relative to this one, of those whose certificates clients must show in the TLS handshake; nobody else is trusted. The machine hears of them in `x-client-cert-*` and `client-cert`.",
+      fallback: "no certificates are asked for",
+    }),
+    client_auth: z.enum(["required", "optional"]).optional().meta({
+      description: "What becomes of clients without a good one: no connection, or a machine that is told so.",
+      fallback: '"required"',
+    }),
+    client_crl: path().optional().meta({
+      description:
+        "PEM file of revocation lists, one for each issuer in a chain; when one has run out, no certificate of that issuer is good.",
+      fallback: "revocation is not looked at",
+    }),
+  })
+  .prefault({})
+  .describe("Certificates of clients.");
+
 const kittiwake = z
   .strictObject({
     hostnames: z.array(hostnamePattern()).default([]).describe("Host names that lead to the app, besides `<app>.<domain>`."),
@@ -67,6 +87,7 @@ const kittiwake = z
           "HTML files, relative to this file, that browsers get when the edge itself has to answer with that status; `{{status}}`, `{{code}}` and `{{request_id}}` are filled in.",
         kind: "a table of paths",
       }),
+    tls: clientTls,
     machines: z
       .array(placedMachine)
       .default([])

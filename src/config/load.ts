@@ -9,6 +9,7 @@ import type { App } from "../core/app.ts";
 import { REGIONS } from "../core/region-table.ts";
 import { reportConflicts } from "./app-conflicts.ts";
 import type { LoadedApp } from "./app-conflicts.ts";
+import { clientAuthFiles } from "./client-auth.ts";
 import { errorPageFiles } from "./error-pages.ts";
 import { Findings } from "./findings.ts";
 import { CanonicalFlyTree } from "./fly-aliases.ts";
@@ -87,8 +88,10 @@ export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfi
     ...apps.flatMap((app) => ("findings" in app ? app.findings.toProblems() : [app])),
   ];
   const readFiles = appFiles.filter((appFile) => appFile instanceof TomlFile).map((appFile) => appFile.path);
-  const pages = apps.filter(isLoaded).flatMap(({ document: app, findings: { file: appFile } }) => errorPageFiles(app, appFile));
-  const files = [file.path, ...(node.regionTable === null ? [] : [node.regionTable]), ...readFiles, ...pages];
+  const named = apps
+    .filter(isLoaded)
+    .flatMap(({ document: app, findings: { file: appFile } }) => [...errorPageFiles(app, appFile), ...clientAuthFiles(app, appFile)]);
+  const files = [file.path, ...(node.regionTable === null ? [] : [node.regionTable]), ...readFiles, ...named];
   if (problems.some((problem) => problem.severity === "error")) return { usable: false, problems, files };
   return { usable: true, node, apps: apps.filter(isLoaded).map(({ app }) => app), regions, problems, files };
 }

@@ -18,7 +18,7 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   body_too_large: "Send a smaller body, or several after one another.",
   target_too_long: "Use a shorter URL, and send long data in the body.",
   expectation_failed: "Leave the Expect header out, or make it 100-continue.",
-  misdirected_request: "Use another port of this host.",
+  misdirected_request: "Use another connection, or another port of this host.",
   head_too_large: "Send fewer or shorter header fields; clearing the cookies of this site often helps.",
   version_not_supported: "Use HTTP/1.1.",
   protocol_not_supported: "Open a WebSocket, or use an ordinary request.",
@@ -30,6 +30,8 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   bad_proxy_header: "Begin the connection with a PROXY header, or connect from elsewhere.",
   tls_required: "Connect with TLS.",
   tls_unknown_name: "Check the name of the host.",
+  client_certificate_required: "Use HTTPS, with the certificate that the owner of this site gave you.",
+  client_certificate_refused: "Use the certificate that the owner of this site gave you; ask for another one if it has run out.",
   tls_handshake_failed: "Use TLS 1.2 or 1.3.",
 
   // What the edge decided

@@ -29,6 +29,20 @@ export interface App {
   readonly warmDetour: boolean;
   /** The app's own pages for errors of the edge: HTML by status ("503"), by class ("5xx"), or for all others ("default"). */
   readonly errorPages: Readonly<Record<string, string>>;
+  /** null where no certificates are asked of clients, the usual case. */
+  readonly clientAuth: ClientAuth | null;
+}
+
+/** Certificates that an app asks of its clients in the TLS handshake; `[kittiwake.tls]`. */
+export interface ClientAuth {
+  /** Two sets of rules with one id are the same. */
+  readonly id: string;
+  /** "required": without a good one there is no connection. "optional": the machine hears what came of it. */
+  readonly mode: "required" | "optional";
+  /** PEM of those who issue them; nobody else is trusted. */
+  readonly ca: string;
+  /** PEM of revocation lists, one for each issuer; null: revocation is not looked at. */
+  readonly crl: string | null;
 }
 
 /** One `[processes]` entry. */

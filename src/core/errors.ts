@@ -43,6 +43,18 @@ export const ERRORS = {
   bad_proxy_header: { status: 0, blame: "client", retry: "never", summary: "the PROXY header of a proxy in front is missing or malformed" },
   tls_required: { status: 0, blame: "client", retry: "never", summary: "the connection goes on without TLS where only TLS is served" },
   tls_unknown_name: { status: 0, blame: "client", retry: "never", summary: "no app declares the name in the TLS handshake" },
+  client_certificate_required: {
+    status: 403,
+    blame: "client",
+    retry: "never",
+    summary: "the app asks its clients for a certificate, and none came",
+  },
+  client_certificate_refused: {
+    status: 0,
+    blame: "client",
+    retry: "never",
+    summary: "the client's certificate is not one that the app takes",
+  },
   tls_handshake_failed: { status: 0, blame: "client", retry: "never", summary: "the TLS handshake failed" },
 
   // What the edge decided

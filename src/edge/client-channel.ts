@@ -51,6 +51,9 @@ export interface ClientChannel {
   pauseTunnel(): void;
   resumeTunnel(): void;
 
+  /** The connection ends after what is under way on it: the client is to take another one. */
+  retire(): void;
+
   /** Writes out what has gathered, for whichever socket. */
   flush(): void;
   /** Bytes written to the client in this exchange so far, heads included. */

@@ -3,6 +3,7 @@
 // edge/respond.ts (any failure). The gate comes after every refusal, so that a scanner makes nobody pay for a start.
 
 import type { RequestHead } from "../http/message.ts";
+import type { ClientAuth } from "../core/app.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
@@ -10,7 +11,7 @@ import { MicrosecondText } from "../core/microsecond-text.ts";
 import type { RequestIds } from "../core/request-id.ts";
 import type { Balancer, Refusal } from "../routing/balancer.ts";
 import type { Router } from "../routing/router.ts";
-import { forward } from "../upstream/forward.ts";
+import { forward, type ClientFacts } from "../upstream/forward.ts";
 import { isRetryable } from "../upstream/retryable.ts";
 import type { Gate } from "../wake/gate.ts";
 import { challengeToken, type ChallengeAnswers } from "./challenge-answers.ts";
@@ -191,6 +192,13 @@ export class RequestHandler implements ExchangeDriver {
     exchange.options = route.port.http;
     exchange.isHttp2Backend = route.port.h2Backend;
     if (route.port.forceHttps && channel.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
+    if (app.clientAuth !== null || channel.client.identity !== null) {
+      const refusal = refusalOfIdentity(app.clientAuth, channel.client);
+      if (refusal !== null) {
+        channel.retire();
+        return exchange.refuse(refusal);
+      }
+    }
     if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
     this.#route(exchange);
   }
@@ -254,6 +262,16 @@ export class RequestHandler implements ExchangeDriver {
     exchange.state = "routing";
     exchange.heldMs += performance.now() - exchange.heldSinceMs;
   }
+}
+
+/**
+ * A connection that was made for one name may carry requests for others, whose apps have other rules for the certificates of clients: they
+ * take another one (RFC 9110 section 15.5.20). The same goes for connections from before the rules changed.
+ */
+function refusalOfIdentity(clientAuth: ClientAuth | null, { scheme, identity }: ClientFacts): ErrorCode | null {
+  // Without TLS nobody can be asked for one.
+  if (scheme === "http") return clientAuth?.mode === "required" ? "client_certificate_required" : null;
+  return clientAuth?.id === identity?.rules ? null : "misdirected_request";
 }
 
 function refusalCode(refusal: Exclude<Refusal, "asleep" | "full">): ErrorCode {

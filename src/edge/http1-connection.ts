@@ -202,6 +202,10 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     this.#finish();
   }
 
+  retire(): void {
+    this.#keepAlive = false;
+  }
+
   sendOwn(status: number, fields: readonly OwnField[], body: Buffer, mustClose: boolean): void {
     if (mustClose || !this.#requestEnded) this.#keepAlive = false;
     const isHead = this.#head?.method === "HEAD";

@@ -31,6 +31,8 @@ export interface StreamHost {
   credit(bytes: number): void;
   /** Both sides are done, or the stream was reset. */
   onClosed(stream: Http2Stream): void;
+  /** The connection takes no new streams. */
+  retire(): void;
   flush(): void;
 }
 
@@ -195,6 +197,10 @@ export class Http2Stream implements ClientChannel, SendingStream {
 
   resumeTunnel(): void {
     this.resumeBody();
+  }
+
+  retire(): void {
+    this.#host.retire();
   }
 
   flush(): void {

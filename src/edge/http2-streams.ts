@@ -40,6 +40,8 @@ export interface StreamsOwner extends Sender {
   wakeBy(deadlineMs: number): void;
   onPingAck(): void;
   onGoaway(): void;
+  /** Ends after the streams that there are. */
+  drain(): void;
   /** No stream is left. */
   onIdle(): void;
 }
@@ -155,6 +157,10 @@ export class Http2Streams implements FrameSink, StreamHost {
 
   pace(): Pace {
     return new Pace(this.#context.deadlines, this.#context.timeouts.pace);
+  }
+
+  retire(): void {
+    this.#owner.drain();
   }
 
   flush(): void {

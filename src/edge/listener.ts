@@ -3,13 +3,13 @@
 import { createServer, isIP, type AddressInfo, type Server, type Socket } from "node:net";
 import type { SecureContext, TLSSocket } from "node:tls";
 import type { ClientHello } from "../http/client-hello.ts";
-import type { TlsVersions } from "../core/app.ts";
+import type { ClientAuth, TlsVersions } from "../core/app.ts";
 import type { Ends } from "../core/ends.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import { canonicalServerName } from "../certs/server-name.ts";
 import type { Route, Router } from "../routing/router.ts";
-import type { ClientFacts } from "../upstream/forward.ts";
+import type { ClientFacts, ClientIdentity } from "../upstream/forward.ts";
 import { KEEP_ALIVE_MS } from "../upstream/keep-alive.ts";
 import { CHALLENGE_PROTOCOL, isValidation, type ChallengeAnswers } from "./challenge-answers.ts";
 import { chooseByHello } from "./choose-by-hello.ts";
@@ -46,7 +46,7 @@ export interface ListenerOptions {
 
 export interface ListenerTls {
   /** What a connection is accepted with; `isSelfSigned`: with a certificate for whoever asks, otherwise without one. */
-  context(versions: TlsVersions, isSelfSigned: boolean): SecureContext;
+  context(versions: TlsVersions, isSelfSigned: boolean, clientAuth: ClientAuth | null): SecureContext;
   /** Finds the certificate of a name. */
   readonly SNICallback: TlsServing["SNICallback"];
 }
@@ -68,7 +68,7 @@ interface RawArrival {
 }
 
 export interface ListenerEvents {
-  onHandshake(version: string, seconds: number): void;
+  onHandshake(version: string, isResumed: boolean, seconds: number): void;
   onHandshakeFailed(servername: string, error: Error): void;
   /** What came before the protocol was not as it must be. */
   onRefused(error: ProxyError): void;
@@ -211,10 +211,10 @@ export class Listener {
       else this.#openRaw(arrival.socket, arrival, { route: only.route, name: null, isSecure: false });
       return;
     }
-    if (kind === "http") return this.#open(arrival.socket, arrival, null);
+    if (kind === "http") return this.#open(arrival.socket, arrival, null, null);
     if (read !== null && read.hello !== null) return this.#beginByHello(arrival, read.hello, read.isDirectTls);
-    const serving = { secureContext: tls.context("all", false), SNICallback: tls.SNICallback };
-    this.#shakeHands(arrival, serving, HTTP_PROTOCOLS, (secured) => this.#open(secured, arrival, secured));
+    const serving = { secureContext: tls.context("all", false, null), SNICallback: tls.SNICallback, clientAuth: null };
+    this.#shakeHands(arrival, serving, HTTP_PROTOCOLS, (secured) => this.#open(secured, arrival, secured, null));
   }
 
   #beginByHello(arrival: Arrival, hello: ClientHello, isDirectPostgres: boolean): void {
@@ -228,26 +228,27 @@ export class Listener {
       events.onHandshakeFailed(hello.serverName ?? "", new ProxyError("tls_unknown_name"));
       return;
     }
-    const { name, route, certificateOf } = choice;
+    const { name, route, certificateOf, clientAuth } = choice;
     const rules = route?.port.rules;
     if (rules?.isPassedThrough === true) return this.#openRaw(socket, arrival, { route: route!, name, isSecure: false });
     const isHttp = route === null || route.port.handlers.includes("http");
     const versions = rules?.tls?.versions ?? "all";
     const alpn = rules?.tls?.alpn ?? (isHttp ? HTTP_PROTOCOLS : kind === "pg_tls" ? POSTGRES_PROTOCOLS : null);
-    const begin = (serving: TlsServing): void => {
-      this.#shakeHands(arrival, serving, alpn, (secured) => {
+    const begin = (secureContext: SecureContext, SNICallback: TlsServing["SNICallback"]): void => {
+      this.#shakeHands(arrival, { secureContext, SNICallback, clientAuth }, alpn, (secured, identity) => {
         // A context that was made for a certificate takes all versions.
         if (versions !== "all" && secured.getProtocol() !== versions) secured.destroy();
         // What Postgres itself asks of such clients, so that nothing else is taken for one.
         else if (isDirectPostgres && secured.alpnProtocol !== POSTGRES_PROTOCOLS[0]) secured.destroy();
-        else if (isHttp) this.#open(secured, arrival, secured);
+        else if (isHttp) this.#open(secured, arrival, secured, identity);
         else this.#openRaw(secured, arrival, { route: route!, name, isSecure: true });
       });
     };
-    const context = tls.context(versions, certificateOf === null);
-    if (certificateOf === undefined) begin({ secureContext: context, SNICallback: tls.SNICallback });
-    else if (certificateOf === null) begin({ secureContext: context, SNICallback: (_, done) => done(null, context) });
-    else this.#withCertificateOf(certificateOf, socket, (secureContext) => begin({ secureContext, SNICallback: tls.SNICallback }));
+    const context = tls.context(versions, certificateOf === null, clientAuth);
+    // A client that is asked to begin anew (RFC 8446 section 4.1.4) may name another host, with rules of its own, when it does.
+    if (certificateOf === undefined) begin(context, clientAuth === null ? tls.SNICallback : (_, done) => tls.SNICallback(name!, done));
+    else if (certificateOf === null) begin(context, (_, done) => done(null, context));
+    else this.#withCertificateOf(certificateOf, socket, (secureContext) => begin(secureContext, tls.SNICallback));
   }
 
   /** False: there is nothing to answer it with, and it is a handshake like any other. */
@@ -276,7 +277,7 @@ export class Listener {
 
   /** Nothing but the handshake is of interest to whoever validates (RFC 8737 section 3). */
   #showChallenge(arrival: Arrival, secureContext: SecureContext): void {
-    const serving: TlsServing = { secureContext, SNICallback: (_, done) => done(null, secureContext) };
+    const serving: TlsServing = { secureContext, SNICallback: (_, done) => done(null, secureContext), clientAuth: null };
     this.#shakeHands(arrival, serving, [CHALLENGE_PROTOCOL], (secured) => {
       secured.on("error", ignore);
       secured.destroySoon();
@@ -295,17 +296,22 @@ export class Listener {
     });
   }
 
-  #shakeHands(arrival: Arrival, tls: TlsServing, alpn: readonly string[] | null, onSecure: (secured: TLSSocket) => void): void {
+  #shakeHands(
+    arrival: Arrival,
+    tls: TlsServing,
+    alpn: readonly string[] | null,
+    onSecure: (secured: TLSSocket, identity: ClientIdentity | null) => void,
+  ): void {
     const { events, connections } = this.#options;
     const { deadlines } = connections;
     const handshake = new TlsHandshake(
       arrival.socket,
       { tls, alpn, deadlines, deadlineMs: arrival.deadlineMs },
       {
-        onSecure: (secured, seconds) => {
+        onSecure: (secured, identity, seconds) => {
           this.#handshakes.delete(handshake);
-          events.onHandshake(secured.getProtocol() ?? "unknown", seconds);
-          onSecure(secured);
+          events.onHandshake(secured.getProtocol() ?? "unknown", secured.isSessionReused(), seconds);
+          onSecure(secured, identity);
           this.#settle();
         },
         onFailed: (servername, error) => {
@@ -327,12 +333,12 @@ export class Listener {
     return { ms, firstDeadlineMs: deadlines.after(ms) - (deadlines.nowMs - acceptedMs) };
   }
 
-  #open(socket: Socket, { ends, acceptedMs }: Arrival, secured: TLSSocket | null): void {
+  #open(socket: Socket, { ends, acceptedMs }: Arrival, secured: TLSSocket | null, identity: ClientIdentity | null): void {
     const scheme = secured === null ? "http" : "https";
     const isHttp2 = secured?.alpnProtocol === "h2";
     const headTime = this.#headTime(secured, acceptedMs);
     const { publicPort, region, http2 } = this.#options;
-    const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region };
+    const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region, identity };
     const context = this.#context;
     const connection = isHttp2
       ? new Http2Connection(socket, client, context, http2, headTime)

@@ -2,13 +2,18 @@
 
 import type { Socket } from "node:net";
 import { TLSSocket, type SecureContext, type TLSSocketOptions } from "node:tls";
+import type { ClientAuth } from "../core/app.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
+import type { ClientIdentity } from "../upstream/forward.ts";
+import { clientIdentity } from "./client-certificate.ts";
 
 export interface TlsServing {
   /** Versions, ciphers and ticket keys; it has no certificate, so a client that names no host is turned away. */
   readonly secureContext: SecureContext;
   readonly SNICallback: NonNullable<TLSSocketOptions["SNICallback"]>;
+  /** null: the client is not asked for a certificate. Both contexts are made for it. */
+  readonly clientAuth: ClientAuth | null;
 }
 
 export interface HandshakeOptions {
@@ -21,7 +26,8 @@ export interface HandshakeOptions {
 }
 
 export interface HandshakeEvents {
-  onSecure(socket: TLSSocket, seconds: number): void;
+  /** `identity` is null where none was asked for. */
+  onSecure(socket: TLSSocket, identity: ClientIdentity | null, seconds: number): void;
   /** The connection is closed already. `servername` is empty where none was sent. */
   onFailed(servername: string, error: Error): void;
 }
@@ -33,6 +39,7 @@ export class TlsHandshake implements Timed {
   deadlineMs: number;
   readonly #raw: Socket;
   readonly #socket: TLSSocket;
+  readonly #clientAuth: ClientAuth | null;
   readonly #deadlines: Deadlines;
   readonly #events: HandshakeEvents;
   readonly #startedMs = performance.now();
@@ -40,17 +47,20 @@ export class TlsHandshake implements Timed {
 
   constructor(raw: Socket, { tls, alpn, deadlines, deadlineMs }: HandshakeOptions, events: HandshakeEvents) {
     this.#raw = raw;
+    this.#clientAuth = tls.clientAuth;
     this.#deadlines = deadlines;
     this.#events = events;
     this.deadlineMs = deadlineMs;
     deadlines.add(this);
     const socket = new TLSSocket(raw, {
       isServer: true,
-      requestCert: false,
-      rejectUnauthorized: false,
+      requestCert: tls.clientAuth !== null,
+      // Where there must be one, a client without any hears so in an alert.
+      rejectUnauthorized: tls.clientAuth?.mode === "required",
       ...(alpn === null ? {} : { ALPNProtocols: [...alpn] }),
       allowHalfOpen: true,
-      ...tls,
+      secureContext: tls.secureContext,
+      SNICallback: tls.SNICallback,
     } as TLSSocketOptions);
     this.#socket = socket;
     socket.on("secure", this.#onSecure);
@@ -68,8 +78,17 @@ export class TlsHandshake implements Timed {
   }
 
   readonly #onSecure = (): void => {
-    if (!this.#end()) return;
     const socket = this.#socket;
+    let identity: ClientIdentity | null = null;
+    if (this.#clientAuth !== null && !this.#isOver) {
+      try {
+        identity = clientIdentity(socket, this.#clientAuth, Date.now());
+      } catch (error) {
+        this.#fail(error as Error);
+        return;
+      }
+    }
+    if (!this.#end()) return;
     // Only these: Node has listeners of its own, which free the session's memory.
     socket.off("error", this.#fail);
     socket.off("close", this.#onClosed);
@@ -80,7 +99,7 @@ export class TlsHandshake implements Timed {
     // Bytes that are no TLS are told of in this way alone where no `tls.Server` made the socket.
     socket.on("_tlsError", () => socket.destroy());
     socket.once("end", this.#onEarlyEnd);
-    this.#events.onSecure(socket, (performance.now() - this.#startedMs) / 1000);
+    this.#events.onSecure(socket, identity, (performance.now() - this.#startedMs) / 1000);
   };
 
   /** It goes on listening: errors may follow the first one, and nobody needs them. */
@@ -88,7 +107,7 @@ export class TlsHandshake implements Timed {
     if (!this.#end()) return;
     const { servername } = this.#socket as { servername?: string | false | null };
     this.#socket.destroy();
-    this.#events.onFailed(typeof servername === "string" ? servername : "", error);
+    this.#events.onFailed(typeof servername === "string" ? servername : "", translate(error));
   };
 
   /**
@@ -115,6 +134,11 @@ export class TlsHandshake implements Timed {
     this.#deadlines.remove(this);
     return true;
   }
+}
+
+function translate(error: Error): Error {
+  if ((error as NodeJS.ErrnoException).code !== "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE") return error;
+  return new ProxyError("client_certificate_required", undefined, { cause: error });
 }
 
 /** The TLS socket is closed with the one below, and says so. */

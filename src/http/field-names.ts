@@ -43,6 +43,16 @@ export const FIELD = {
   /** Of no name: a field that goes no further because this node does not take its kind. */
   withheld: 38,
   cookie: 39,
+  clientCert: 40,
+  clientCertChain: 41,
+  xClientCert: 42,
+  xClientCertVerify: 43,
+  xClientCertSubject: 44,
+  xClientCertIssuer: 45,
+  xClientCertSerial: 46,
+  xClientCertNotAfter: 47,
+  xClientCertFingerprint: 48,
+  xClientCertSan: 49,
 } as const;
 
 const NAMES: Readonly<Record<string, number>> = {
@@ -84,6 +94,16 @@ const NAMES: Readonly<Record<string, number>> = {
   "fly-src-signature": FIELD.flySrcSignature,
   "fly-dispatch-start": FIELD.flyDispatchStart,
   cookie: FIELD.cookie,
+  "client-cert": FIELD.clientCert,
+  "client-cert-chain": FIELD.clientCertChain,
+  "x-client-cert": FIELD.xClientCert,
+  "x-client-cert-verify": FIELD.xClientCertVerify,
+  "x-client-cert-subject": FIELD.xClientCertSubject,
+  "x-client-cert-issuer": FIELD.xClientCertIssuer,
+  "x-client-cert-serial": FIELD.xClientCertSerial,
+  "x-client-cert-not-after": FIELD.xClientCertNotAfter,
+  "x-client-cert-fingerprint": FIELD.xClientCertFingerprint,
+  "x-client-cert-san": FIELD.xClientCertSan,
 };
 
 /** One more than the highest id. */

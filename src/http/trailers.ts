@@ -62,7 +62,7 @@ const NEVER_TRAILERS = new Set([
 ]);
 
 /** Whole families: those that the edge or another proxy speaks with, and conditions (RFC 9110 section 13.1). */
-const NEVER_TRAILER_FAMILIES = ["access-control-", "fly-", "if-", "kittiwake-", "x-forwarded-"];
+const NEVER_TRAILER_FAMILIES = ["access-control-", "client-cert", "fly-", "if-", "kittiwake-", "x-client-cert", "x-forwarded-"];
 
 /** @param name in lower case */
 export function mayBeTrailer(name: string): boolean {

@@ -11,6 +11,8 @@ export interface RoutableApp<Service extends Routable> {
   readonly name: string;
   readonly hostnames: readonly string[];
   readonly services: readonly Service[];
+  /** null: clients are not asked for certificates. */
+  readonly clientAuth: object | null;
 }
 
 export interface Route<Service extends Routable> {
@@ -99,7 +101,7 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
     return {
       only: found.length === 1 ? found[0]! : null,
       hasHttp: found.some(isHttp),
-      readsHello: found.some((one) => !isHttp(one) || one.route.port.rules.tls !== null),
+      readsHello: found.some((one) => !isHttp(one) || one.route.port.rules.tls !== null || one.app.clientAuth !== null),
       selfSigned: found.find(({ route }) => route.port.rules.tls?.defaultSelfSigned === true)?.route ?? null,
     };
   }

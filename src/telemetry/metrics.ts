@@ -78,8 +78,8 @@ export class Metrics {
     for (const { servername, count } of report.handshakeErrors) {
       this.#count("fly_edge_tls_handshake_errors", { ...this.#base, servername }, count);
     }
-    for (const { version, times } of report.handshakes) {
-      this.#observe("fly_edge_tls_handshake_time_seconds", { ...this.#base, version }, times);
+    for (const { version, isResumed, times } of report.handshakes) {
+      this.#observe("fly_edge_tls_handshake_time_seconds", { ...this.#base, version, resumed: String(isResumed) }, times);
     }
   }
 

@@ -12,7 +12,7 @@ export interface TrafficReport {
   readonly clients: readonly ClientRow[];
   readonly errors: readonly { readonly code: string; readonly count: number }[];
   readonly handshakeErrors: readonly { readonly servername: string; readonly count: number }[];
-  readonly handshakes: readonly { readonly version: string; readonly times: Float64Array }[];
+  readonly handshakes: readonly HandshakeRow[];
   /** Now, not since. */
   readonly connections: number;
   readonly waiting: number;
@@ -23,6 +23,12 @@ export interface ResponseRow {
   /** null in the rows of the edge. */
   readonly machine: MachineLabels | null;
   readonly status: number;
+  readonly times: Float64Array;
+}
+
+export interface HandshakeRow {
+  readonly version: string;
+  readonly isResumed: boolean;
   readonly times: Float64Array;
 }
 
@@ -55,7 +61,8 @@ export class Traffic {
   readonly #machines = new Map<string, MachineTraffic>();
   readonly #errors = new Map<string, number>();
   readonly #handshakeErrors = new Map<string, number>();
-  readonly #handshakes = new Map<string, Histogram>();
+  /** By version; those that resumed a session apart. */
+  readonly #handshakes = { full: new Map<string, Histogram>(), resumed: new Map<string, Histogram>() };
 
   app(name: string): AppTraffic {
     let app = this.#apps.get(name);
@@ -79,9 +86,10 @@ export class Traffic {
     this.#handshakeErrors.set(label, (this.#handshakeErrors.get(label) ?? 0) + 1);
   }
 
-  observeHandshake(version: string, seconds: number): void {
-    let histogram = this.#handshakes.get(version);
-    if (histogram === undefined) this.#handshakes.set(version, (histogram = new Histogram()));
+  observeHandshake(version: string, isResumed: boolean, seconds: number): void {
+    const histograms = isResumed ? this.#handshakes.resumed : this.#handshakes.full;
+    let histogram = histograms.get(version);
+    if (histogram === undefined) histograms.set(version, (histogram = new Histogram()));
     histogram.observe(seconds);
   }
 
@@ -100,12 +108,16 @@ export class Traffic {
       clients: [...this.#apps.values()].flatMap((app) => app.clients()),
       errors: [...this.#errors].map(([code, count]) => ({ code, count })),
       handshakeErrors: [...this.#handshakeErrors].map(([servername, count]) => ({ servername, count })),
-      handshakes: [...this.#handshakes].map(([version, { values }]) => ({ version, times: values })),
+      handshakes: [
+        ...[...this.#handshakes.full].map(([version, { values }]) => ({ version, isResumed: false, times: values })),
+        ...[...this.#handshakes.resumed].map(([version, { values }]) => ({ version, isResumed: true, times: values })),
+      ],
       ...gauges,
     };
     this.#errors.clear();
     this.#handshakeErrors.clear();
-    this.#handshakes.clear();
+    this.#handshakes.full.clear();
+    this.#handshakes.resumed.clear();
     return report;
   }
 }

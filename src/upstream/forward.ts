@@ -21,6 +21,15 @@ export interface ClientFacts {
   readonly port: number;
   /** Region of this edge. */
   readonly region: string;
+  /** null where the client was not asked for a certificate. */
+  readonly identity: ClientIdentity | null;
+}
+
+/** What a connection's requests say of its client's certificate. */
+export interface ClientIdentity {
+  /** Id of the rules that it was asked for under. */
+  readonly rules: string;
+  readonly fields: readonly AddedField[];
 }
 
 /** As `via` names them (RFC 9110 section 7.6.3). */
@@ -105,6 +114,7 @@ function fixedFields(client: ClientFacts): AddedField[] {
     ["fly-region", client.region],
     ["x-forwarded-proto", client.scheme],
     ["x-forwarded-ssl", ssl],
+    ...(client.identity === null ? [] : client.identity.fields),
   ];
 }
 

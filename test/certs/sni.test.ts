@@ -33,7 +33,7 @@ describe("the certificate of a handshake", () => {
       asked.push(hostname);
       return ca.issue(hostname);
     };
-    return { sni: createSniCallback({ isDeclared: (hostname) => declared.has(hostname), fetch, ...options }), asked };
+    return { sni: createSniCallback({ clientAuth: (hostname) => (declared.has(hostname) ? null : undefined), fetch, ...options }), asked };
   }
 
   /** What the callback answers; `isSync` tells whether it did so before it returned. */
@@ -86,7 +86,7 @@ describe("the certificate of a handshake", () => {
   });
 
   test("is refused for what is no host name", async () => {
-    const { sni, asked } = createSni({ isDeclared: () => true });
+    const { sni, asked } = createSni({ clientAuth: () => null });
     for (const servername of ["", "a\0b.localhost", "hello.localhost\0.evil.example", "*.localhost", "a".repeat(300)]) {
       const { error, isSync } = await ask(sni, servername);
       assert.equal((error as ProxyError).code, "tls_unknown_name");
@@ -184,7 +184,7 @@ describe("the certificate of a handshake", () => {
 
   test("is gone with the app that declared the name", async () => {
     const names = new Set(["hello.localhost"]);
-    const { sni } = createSni({ isDeclared: (hostname) => names.has(hostname) });
+    const { sni } = createSni({ clientAuth: (hostname) => (names.has(hostname) ? null : undefined) });
     await ask(sni, "hello.localhost");
     names.clear();
     const { error, isSync } = await ask(sni, "hello.localhost");
@@ -193,7 +193,7 @@ describe("the certificate of a handshake", () => {
   });
 
   test("is kept for the names asked for last", async () => {
-    const { sni, asked } = createSni({ max: 2, isDeclared: () => true });
+    const { sni, asked } = createSni({ max: 2, clientAuth: () => null });
     for (const name of ["a.localhost", "b.localhost", "a.localhost", "c.localhost", "a.localhost", "b.localhost"]) await ask(sni, name);
     assert.deepEqual(asked, ["a.localhost", "b.localhost", "c.localhost", "b.localhost"]);
   });

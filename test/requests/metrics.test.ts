@@ -81,7 +81,7 @@ describe("metrics", () => {
       fly_edge_tcp_disconnects_count: EDGE,
       fly_edge_data_out: EDGE,
       fly_edge_tls_handshake_errors: ["host", "region", "servername"],
-      fly_edge_tls_handshake_time_seconds_bucket: ["host", "le", "region", "version"],
+      fly_edge_tls_handshake_time_seconds_bucket: ["host", "le", "region", "resumed", "version"],
       fly_app_concurrency: MACHINE,
       fly_app_http_responses_count: [...MACHINE, "status"],
       fly_app_http_response_time_seconds_bucket: [...MACHINE, "le", "status"],

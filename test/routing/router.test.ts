@@ -21,7 +21,7 @@ const port = (start: number, end = start, handlers: Handler[] = ["http"]): Servi
   h2Backend: false,
   rules: PLAIN_RULES,
 });
-const app = (name: string, hostnames: string[], services: Service[] = []): App => ({ name, hostnames, services });
+const app = (name: string, hostnames: string[], services: Service[] = []): App => ({ name, hostnames, services, clientAuth: null });
 
 function routerOf(...apps: App[]): Router<Service, App> {
   const router = new Router<Service, App>();

@@ -48,6 +48,7 @@ export function sampleApp(changes: Partial<App> = {}): App {
     wakeTimeoutMs: 10_000,
     warmDetour: true,
     errorPages: {},
+    clientAuth: null,
     ...changes,
   };
 }

@@ -42,6 +42,16 @@ export const REQUEST_DROPS: Uint8Array = flags([
   FIELD.flySrc,
   FIELD.flySrcSignature,
   FIELD.flyDispatchStart,
+  FIELD.clientCert,
+  FIELD.clientCertChain,
+  FIELD.xClientCert,
+  FIELD.xClientCertVerify,
+  FIELD.xClientCertSubject,
+  FIELD.xClientCertIssuer,
+  FIELD.xClientCertSerial,
+  FIELD.xClientCertNotAfter,
+  FIELD.xClientCertFingerprint,
+  FIELD.xClientCertSan,
 ]);
 
 const RESPONSE_DROPS_BUT_LENGTH = flags([
