@@ -12,7 +12,7 @@ import type { RequestHead } from "../http/message.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import type { WorkerChallenge, WorkerChallengeKind } from "../certs/stored-challenge.ts";
 import { tlsOptions } from "../certs/tls-options.ts";
-import { AddressAllowances } from "./address-allowances.ts";
+import { AddressAllowances } from "../core/address-allowances.ts";
 
 export interface ChallengeAnswersOptions {
   readonly deadlines: Deadlines;

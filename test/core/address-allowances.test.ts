@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AddressAllowances } from "../../src/edge/address-allowances.ts";
+import { AddressAllowances } from "../../src/core/address-allowances.ts";
 
 const isSame = (one: string, other: string): boolean => {
   const allowances = new AddressAllowances(1, 1);

@@ -2,7 +2,7 @@
 // forgotten first.
 
 import { LRUCache } from "lru-cache";
-import { Allowance } from "../core/allowance.ts";
+import { Allowance } from "./allowance.ts";
 
 const MOST_ADDRESSES = 10_000;
 
