@@ -1,7 +1,6 @@
 // The composition root of the node: everything is made here, in the order in which it depends on each other, and ended in the reverse
 // order. The CLI and every test start a node with this function; several may live in one process.
 
-import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { DriverName } from "./core/app.ts";
 import type { Component } from "./core/component.ts";
@@ -26,6 +25,7 @@ import { ExpiryAlarm } from "./certs/expiry-alarm.ts";
 import { LocalCa } from "./certs/local-ca.ts";
 import { hasSealed } from "./certs/seal-anew.ts";
 import { Secret } from "./certs/secret.ts";
+import { SessionTickets } from "./certs/session-tickets.ts";
 import { createSelfSigned } from "./certs/sign.ts";
 import { Vault } from "./certs/vault.ts";
 import { Checker } from "./health/checker.ts";
@@ -209,6 +209,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     log,
   });
 
+  const tickets = new SessionTickets({ store, secret, onChange: (keys) => workers.broadcast({ type: "ticket_keys", keys }), log });
+
   // The data plane
   const metrics = new Metrics({
     region: node.region,
@@ -240,6 +242,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
       load,
       await createSelfSigned({ notBefore: new Date(startedAtMs - DAY_MS), notAfter: new Date(startedAtMs + 3650 * DAY_MS) }),
     ),
+    ticketKeys: () => tickets.inForce,
     entries: () => catalog.entries,
     challenges: () => challenges.known,
     onMessage: (worker, message) => void answer(worker, message),
@@ -346,6 +349,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   });
   // Without it, names that are known elsewhere would be ordered; with it broken, all else still works.
   await vault.load().catch((error: unknown) => logFailure(log, error));
+  // If the store answers: sessions of the node before, or of others, go on from the first handshake.
+  await tickets.look();
   await workers.start();
   await host.adopt(config.apps);
   const strays = await processes.endStrays(new Set(host.machines().map(({ id }) => id)));
@@ -357,6 +362,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   run(vault);
   run(new ExpiryAlarm({ certificates: () => vault.list(), isServed: (one) => vault.isServed(one), log }));
   run(certificates);
+  run(tickets);
 
   let stopped: Promise<void> | null = null;
   const stop = async (stopOptions: { readonly keepMachines?: boolean } = {}): Promise<void> => {
@@ -390,13 +396,12 @@ function workerData(
   { region, edge, tls, log, timeouts, limits }: NodeConfig,
   load: LoadTable,
   selfSigned: WorkerData["selfSigned"],
-): Omit<WorkerData, "index"> {
+): Omit<WorkerData, "index" | "ticketKeys"> {
   const destination = log.file ?? "stderr";
   const accessLog = { log: destination, off: null, stderr: "stderr", stdout: "stdout", file: "" };
   return {
     region,
     load: load.buffer,
-    ticketKeys: randomBytes(48),
     selfSigned,
     proxyProtocolFrom: edge.proxyProtocolFrom,
     expectsValidations: tls.issuer === "acme",

@@ -172,6 +172,9 @@ class Worker {
       case "https_ports":
         this.#httpsPorts = message.ports;
         break;
+      case "ticket_keys":
+        this.#contexts.setTicketKeys(Buffer.from(message.keys));
+        break;
       case "unlisten":
         this.#close(message.key);
         break;

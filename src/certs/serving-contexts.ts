@@ -15,12 +15,19 @@ const MAX = 1000;
 export class ServingContexts {
   readonly #selfSigned: RootPair;
   readonly #contexts = new LRUCache<string, SecureContext>({ max: MAX });
-  readonly #ticketKeys: Buffer;
+  #ticketKeys: Buffer;
 
   /** @param ticketKeys 48 random bytes, the same for all workers */
   constructor(selfSigned: RootPair, ticketKeys: Buffer) {
     this.#selfSigned = selfSigned;
     this.#ticketKeys = ticketKeys;
+  }
+
+  /** For connections to come: those that stand go on with what they have. */
+  setTicketKeys(ticketKeys: Buffer): void {
+    this.#ticketKeys = ticketKeys;
+    // Nothing public changes the keys of a context that is there.
+    this.#contexts.clear();
   }
 
   /** `isSelfSigned`: with the self-signed certificate; otherwise with none. */

@@ -13,7 +13,7 @@ export interface WorkerData {
   readonly index: number;
   readonly region: string;
   readonly load: SharedArrayBuffer;
-  /** Sessions resume on every worker. */
+  /** 48 bytes: sessions resume on every worker. */
   readonly ticketKeys: Uint8Array;
   /** For clients that name no known host, where an app takes them. */
   readonly selfSigned: { readonly certificatePem: string; readonly privateKeyPem: string };
@@ -74,6 +74,8 @@ export type ToWorker =
   | { readonly type: "listen"; readonly request: ListenRequest }
   | { readonly type: "unlisten"; readonly key: string }
   | { readonly type: "https_ports"; readonly ports: HttpsPorts }
+  /** Takes the place of the keys that it was born with. */
+  | { readonly type: "ticket_keys"; readonly keys: Uint8Array }
   | { readonly type: "certificate"; readonly hostname: string; readonly certificate: IssuedCertificate }
   /** Those that the worker has for these names are no longer the right ones. */
   | { readonly type: "certificates_changed"; readonly names: readonly string[] }

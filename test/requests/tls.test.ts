@@ -2,11 +2,16 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect as connectPlain } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { connect, rootCertificates, type ConnectionOptions, type TLSSocket } from "node:tls";
+import { staticApp } from "../support/backend.ts";
 import { get, HOST, rootOf, startEdge } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
+import { startTestNode } from "../support/node.ts";
 import { exchangeRaw, RawClient } from "../support/raw-client.ts";
 import { response } from "../support/scripted-backend.ts";
 
@@ -110,6 +115,28 @@ test("a resumed session serves requests", async () => {
   using client = await RawClient.connectTls(edge.test.httpsPort, { ca, servername: HOST, session });
   assert.equal((client.socket as TLSSocket).isSessionReused(), true);
   assert.equal((await client.send(get()).response()).body, "well");
+});
+
+test("a session goes on after the node was started anew", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "kittiwake-tls-"));
+  const apps = { hello: staticApp("hello", 9) };
+  try {
+    let session: Buffer;
+    let ownCa: string;
+    {
+      await using test = await startTestNode({ apps, dir });
+      ownCa = rootOf(test);
+      const first = await handshake({ port: test.httpsPort, ca: ownCa });
+      [session] = (await once(first, "session")) as [Buffer];
+      first.destroy();
+    }
+    await using test = await startTestNode({ apps, dir });
+    const again = await handshake({ port: test.httpsPort, ca: ownCa, session });
+    assert.equal(again.isSessionReused(), true);
+    again.destroy();
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 });
 
 test("a session of one name does not open another", async () => {
