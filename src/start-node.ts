@@ -198,7 +198,11 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     issuer: ca,
     stored: (hostname) => vault.issued(hostname),
     isDeclared: (hostname) => catalog.apps.some((app) => app.hostnames.includes(hostname)),
-    onRenewed: (hostname, certificate) => workers.broadcast({ type: "certificate", hostname, certificate }),
+    onRenewed: (hostname, certificate) => {
+      // Which names below a wildcard the workers know is their business.
+      if (hostname.startsWith("*.")) workers.broadcast({ type: "certificates_changed", names: [hostname] });
+      else workers.broadcast({ type: "certificate", hostname, certificate });
+    },
     log,
   });
   const challenges: Challenges = new Challenges({

@@ -15,12 +15,13 @@ import { SingleFlight } from "../core/single-flight.ts";
 import { logFailure } from "../telemetry/log.ts";
 import { canonicalServerName } from "./server-name.ts";
 import type { IssuedCertificate, Issuer } from "./issuer.ts";
+import { wildcardOf } from "./wildcard.ts";
 
 export interface CertificatesOptions {
   readonly issuer: Issuer;
   /** What there is for a canonical name already, in the vault; null: nothing. Throws what stands in the way of using it. */
   stored(hostname: string): IssuedCertificate | null;
-  /** Does an app declare this canonical name? Others are never ordered. */
+  /** Does an app declare this canonical name or wildcard, as it stands? Others are never ordered. */
   isDeclared(hostname: string): boolean;
   /** A certificate took the place of an earlier one, which the workers may hold. */
   onRenewed(hostname: string, certificate: IssuedCertificate): void;
@@ -84,16 +85,17 @@ export class Certificates implements Component {
    */
   async get(hostname: string): Promise<IssuedCertificate> {
     const name = canonicalServerName(hostname);
-    if (name === null || !this.#options.isDeclared(name)) {
+    const declared = name === null ? null : this.#declaredAs(name);
+    if (name === null || declared === null) {
       throw new ProxyError("tls_unknown_name", `no app declares ${JSON.stringify(hostname)}, so there is no certificate for it`);
     }
     const stored = this.#options.stored(name);
     if (stored !== null) return stored;
-    const held = this.#held.get(name);
-    if (held === undefined) return this.#order(name);
+    const held = this.#held.get(declared);
+    if (held === undefined) return this.#order(declared);
     if (held.certificate !== null && this.#isUsable(held.certificate)) return held.certificate;
     if (held.failures > 0 && this.#now() < held.dueMs) throw held.failure;
-    return this.#order(name);
+    return this.#order(declared);
   }
 
   /** Renews what is due until `signal` aborts. Orders under way are given up then. */
@@ -109,6 +111,13 @@ export class Certificates implements Component {
     } finally {
       this.#orderSignal.abort();
     }
+  }
+
+  /** The very name, or the wildcard that it is below: clients must not have as many certificates made as they can think of names. */
+  #declaredAs(name: string): string | null {
+    const wildcard = wildcardOf(name);
+    if (this.#options.isDeclared(name)) return name;
+    return wildcard !== null && this.#options.isDeclared(wildcard) ? wildcard : null;
   }
 
   #isUsable(certificate: IssuedCertificate): boolean {

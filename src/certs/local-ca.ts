@@ -57,14 +57,15 @@ export class LocalCa implements Issuer {
     return ca;
   }
 
-  /** Makes a key and a certificate for a host name or IP address: seven days from now, backdated by an hour. */
+  /** Makes a key and a certificate for a host name, a wildcard or an IP address: seven days from now, backdated by an hour. */
   async issue(hostname: string): Promise<IssuedCertificate> {
-    const name = canonicalServerName(hostname);
+    const star = hostname.startsWith("*.") ? "*." : "";
+    const name = canonicalServerName(hostname.slice(star.length));
     if (name === null) throw new ProxyError("certificate_unavailable", `${JSON.stringify(hostname)} is not a host name`);
     this.#assertValid();
     const nowMs = this.#now();
     const endMs = Math.min(nowMs + LEAF_LIFETIME_MS, this.#signer.certificate.notAfter.getTime());
-    return createLeaf(name, { notBefore: new Date(nowMs - BACKDATE_MS), notAfter: new Date(endMs) }, this.#signer);
+    return createLeaf(star + name, { notBefore: new Date(nowMs - BACKDATE_MS), notAfter: new Date(endMs) }, this.#signer);
   }
 
   #assertValid(): void {

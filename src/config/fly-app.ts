@@ -41,7 +41,7 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     name: document.app,
     directory: findings.file.directory,
     primaryRegion,
-    hostnames: toHostnames(document, findings, context.domain),
+    hostnames: toHostnames(document, context.domain),
     services,
     groups: groupNames.map((name) => toGroup(name, document, groupNames, driver, findings)),
     machines,
@@ -94,13 +94,9 @@ function toPlacements(document: FlyDocument, groupNames: readonly string[], prim
   });
 }
 
-function toHostnames(document: FlyDocument, findings: Findings, domain: string): string[] {
+function toHostnames(document: FlyDocument, domain: string): string[] {
   const own = `${document.app}.${domain}`;
-  const exact = document.kittiwake.hostnames.filter((hostname, index) => {
-    if (hostname.startsWith("*.")) findings.pending(["kittiwake", "hostnames", index], "a wildcard is ");
-    return !hostname.startsWith("*.");
-  });
-  return [...new Set([own, ...exact])];
+  return [...new Set([own, ...document.kittiwake.hostnames])];
 }
 
 function toKillTimeout({ kill_timeout: ms }: FlyDocument, findings: Findings): number {

@@ -50,7 +50,12 @@ const clientTls = z
 
 const kittiwake = z
   .strictObject({
-    hostnames: z.array(hostnamePattern()).default([]).describe("Host names that lead to the app, besides `<app>.<domain>`."),
+    hostnames: z
+      .array(hostnamePattern())
+      .default([])
+      .describe(
+        "Host names that lead to the app, besides `<app>.<domain>`; `*.example.com` is every name one level below that nobody declares.",
+      ),
     driver: z
       .enum(["process", "static", "docker", "command", "fly"])
       .optional()

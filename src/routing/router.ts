@@ -35,6 +35,8 @@ export interface PortPlan<Service extends Routable, App> {
 export class Router<Service extends Routable, App extends RoutableApp<Service>> {
   readonly #apps = new Map<string, App>();
   readonly #byHost = new Map<string, App>();
+  /** Apps with wildcards, by ".example.com". */
+  readonly #belowHost = new Map<string, App>();
   readonly #plans = { tcp: new Map<number, PortPlan<Service, App>>(), udp: new Map<number, PortPlan<Service, App>>() };
 
   get apps(): Iterable<App> {
@@ -49,7 +51,7 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
     this.#forgetHosts(app.name);
     this.#apps.set(app.name, app);
     this.#forgetPlans();
-    for (const hostname of app.hostnames) this.#byHost.set(hostname, app);
+    for (const hostname of app.hostnames) this.#hosts(hostname).set(keyOf(hostname), app);
   }
 
   delete(name: string): void {
@@ -58,9 +60,9 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
     this.#forgetPlans();
   }
 
-  /** The app that declares the host name. */
+  /** The app that declares the host name, or else all names one level below the same parent: "*.example.com". */
   match(host: string): App | null {
-    return this.#byHost.get(host) ?? null;
+    return this.#byHost.get(host) ?? this.#matchWildcard(host);
   }
 
   /** The HTTP service of the app on a public port; null when it has none there. */
@@ -91,6 +93,11 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
     return plan;
   }
 
+  #matchWildcard(host: string): App | null {
+    const dot = host.indexOf(".");
+    return dot <= 0 ? null : (this.#belowHost.get(host.slice(dot)) ?? null);
+  }
+
   #makePlan(publicPort: number, protocol: Service["protocol"]): PortPlan<Service, App> {
     const found: { app: App; route: Route<Service> }[] = [];
     for (const app of this.#apps.values()) {
@@ -114,6 +121,18 @@ export class Router<Service extends Routable, App extends RoutableApp<Service>> 
   #forgetHosts(name: string): void {
     const old = this.#apps.get(name);
     if (old === undefined) return;
-    for (const hostname of old.hostnames) if (this.#byHost.get(hostname) === old) this.#byHost.delete(hostname);
+    for (const hostname of old.hostnames) {
+      const hosts = this.#hosts(hostname);
+      if (hosts.get(keyOf(hostname)) === old) hosts.delete(keyOf(hostname));
+    }
   }
+
+  #hosts(hostname: string): Map<string, App> {
+    return hostname.startsWith("*.") ? this.#belowHost : this.#byHost;
+  }
+}
+
+/** A wildcard is found by what stands behind its star. */
+function keyOf(hostname: string): string {
+  return hostname.startsWith("*.") ? hostname.slice(1) : hostname;
 }

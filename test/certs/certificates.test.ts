@@ -114,6 +114,16 @@ describe("certificates", () => {
     assert.deepEqual(setup.issuer.asked, []);
   });
 
+  test("are those of a wildcard for all names below it that nobody declares, so that clients cannot have any number made", async () => {
+    await using setup = start();
+    setup.declared.add("*.localhost");
+    const names = ["a.localhost", "b.localhost", "hello.localhost"];
+    const issued = await Promise.all(names.map((name) => setup.certificates.get(name)));
+    assert.deepEqual(setup.issuer.asked, ["*.localhost", "hello.localhost"]);
+    assert.equal(issued[0], issued[1]);
+    await assert.rejects(setup.certificates.get("a.b.localhost"), { code: "tls_unknown_name" });
+  });
+
   test("are renewed after two thirds of their life, and the workers are told", async () => {
     await using setup = start();
     const first = await setup.certificates.get("hello.localhost");

@@ -89,6 +89,15 @@ test("a leaf can be for an IP address", async () => {
   }
 });
 
+test("a leaf can be for a wildcard", async () => {
+  using scratch = new ScratchDirectory();
+  const ca = await LocalCa.open(join(scratch.path, "ca"), { log: silent });
+  const { hostname, certificatePem } = await ca.issue("*.Hello.localhost");
+  assert.equal(hostname, "*.hello.localhost");
+  const leaf = new X509Certificate(certificatePem);
+  assert.deepEqual([leaf.subjectAltName, leaf.checkHost("any.hello.localhost")], ["DNS:*.hello.localhost", "*.hello.localhost"]);
+});
+
 test("serial numbers are positive, long and never the same", async () => {
   using scratch = new ScratchDirectory();
   const ca = await LocalCa.open(join(scratch.path, "ca"), { log: silent });
@@ -102,7 +111,19 @@ test("serial numbers are positive, long and never the same", async () => {
 test("what is no host name gets no certificate", async () => {
   using scratch = new ScratchDirectory();
   const ca = await LocalCa.open(join(scratch.path, "ca"), { log: silent });
-  for (const name of ["", ".", "a..b", "-a.example", "a\0b.example", "*.example.com", "a b", "über.example", `${"a".repeat(64)}.example`]) {
+  for (const name of [
+    "",
+    ".",
+    "a..b",
+    "-a.example",
+    "a\0b.example",
+    "*.",
+    "*.*.example.com",
+    "www.*.example.com",
+    "a b",
+    "über.example",
+    `${"a".repeat(64)}.example`,
+  ]) {
     await assert.rejects(ca.issue(name), { code: "certificate_unavailable", message: /is not a host name$/ }, name);
   }
 });

@@ -246,7 +246,7 @@ test("host names are compared in one form, and the app's own comes first", (t) =
     t,
     `${HEAD}[kittiwake]\nhostnames = ["Hello.Example.COM.", "bücher.example", "*.wild.example", "hello.localhost"]`,
   );
-  assert.deepEqual(app.hostnames, ["hello.localhost", "hello.example.com", "xn--bcher-kva.example"]);
+  assert.deepEqual(app.hostnames, ["hello.localhost", "hello.example.com", "xn--bcher-kva.example", "*.wild.example"]);
 });
 
 test("what is not yet in force is listed and never stands in the way", (t) => {

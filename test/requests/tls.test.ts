@@ -17,7 +17,7 @@ import { response } from "../support/scripted-backend.ts";
 
 const edge = await startEdge({
   workers: 2,
-  edit: (app) => app.replace("[kittiwake]", '[kittiwake]\nhostnames = ["other.example"]'),
+  edit: (app) => app.replace("[kittiwake]", '[kittiwake]\nhostnames = ["other.example", "*.many.example"]'),
   tables: '[timeouts]\ntls_handshake = "1s"',
 });
 after(() => edge[Symbol.asyncDispose]());
@@ -58,8 +58,8 @@ test("a client that does not know the local CA does not trust the certificate", 
   await assert.rejects(handshake({ ca: [...rootCertificates] }), /unable to verify|self.signed|local issuer/i);
 });
 
-for (const servername of [HOST, "HELLO.LocalHost", "other.example"]) {
-  test(`the name "${servername}" gets a certificate of its own`, async () => {
+for (const servername of [HOST, "HELLO.LocalHost", "other.example", "any.many.example"]) {
+  test(`the name "${servername}" gets a certificate`, async () => {
     const socket = await handshake({ servername });
     assert.equal(socket.authorized, true);
     socket.destroy();
@@ -69,6 +69,7 @@ for (const servername of [HOST, "HELLO.LocalHost", "other.example"]) {
 for (const [title, servername] of [
   ["a name that no app declares", "nobody.localhost"],
   ["a name below a declared one", `www.${HOST}`],
+  ["a name two levels below a wildcard", "one.any.many.example"],
   ["no name at all", ""],
 ] as const) {
   test(`${title} ends the handshake, and the connection`, async () => {
@@ -106,6 +107,12 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
     assert.equal(workers.length, 2);
   });
 }
+
+test("a name below a wildcard is served by its app", async () => {
+  await edge.backend.answers(() => response("well"));
+  using client = await RawClient.connectTls(edge.test.httpsPort, { ca, servername: "shop.many.example" });
+  assert.equal((await client.send("GET / HTTP/1.1\r\nhost: shop.many.example\r\n\r\n").response()).body, "well");
+});
 
 test("a resumed session serves requests", async () => {
   await edge.backend.answers(() => response("well"));

@@ -38,6 +38,17 @@ test("a host leads to the app that declares it, and an unknown one to none", () 
   }
 });
 
+test("a wildcard leads to its app with every name one level below, but for those that another app declares", () => {
+  const router = routerOf(app("a", ["a.localhost", "*.example.com"]), app("b", ["b.localhost", "shop.example.com"]));
+  assert.equal(router.match("any.example.com")?.name, "a");
+  assert.equal(router.match("shop.example.com")?.name, "b");
+  for (const host of ["example.com", "a.b.example.com", ".example.com", "anyexample.com"]) {
+    assert.equal(router.match(host), null, host);
+  }
+  router.set(app("a", ["a.localhost"]));
+  assert.equal(router.match("any.example.com"), null);
+});
+
 test("an app that changes loses the hosts it no longer declares", () => {
   const router = routerOf(app("a", ["old", "kept"]));
   router.set(app("a", ["kept", "new"]));
