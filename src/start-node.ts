@@ -40,6 +40,7 @@ import { AdminServer } from "./admin/server.ts";
 import type { ListenerStatus, NodeControl, ReloadResult } from "./admin/control.ts";
 import { CertificatesControl } from "./node/certificates-control.ts";
 import { Control } from "./node/control.ts";
+import { createDnsServer } from "./node/dns-challenges.ts";
 import { setCertificateGauges, setGauges } from "./node/gauges.ts";
 import { nodeIdentity } from "./node/identity.ts";
 import { PublicListeners } from "./node/public-listeners.ts";
@@ -362,6 +363,12 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   void host.applyApps(config.apps);
   await listeners.apply(config.apps);
   run(challenges);
+  const ownZone = node.tls.issuer === "acme" ? node.tls.dns.ownZone : null;
+  if (ownZone !== null) {
+    const dns = createDnsServer(ownZone, challenges, (result) => metrics.countDns(result));
+    run(dns);
+    await dns.listening;
+  }
   run(idler);
   run(vault);
   run(new ExpiryAlarm({ certificates: () => vault.list(), isServed: (one) => vault.isServed(one), log }));

@@ -109,6 +109,13 @@ function addCertificateCommands(certs: Command, terminal: Terminal, end: (code: 
     .description("print the local authority's root certificate, for clients to trust")
     .action(async (_, command: Command) => end(await (await import("./commands/certs.ts")).printRoot(command.optsWithGlobals(), terminal)));
   certs
+    .command("dns")
+    .description("print the CNAME records that names need for DNS-01, and whether they are set")
+    .argument("<name...>", "host names, with or without a wildcard")
+    .action(async (names: string[], _, command: Command) =>
+      end(await (await import("./commands/certs-dns.ts")).showDelegations(names, command.optsWithGlobals(), terminal)),
+    );
+  certs
     .command("list")
     .description("list the certificates of the fleet, with expiry, last error and next attempt")
     .action(async (_, command: Command) => end(await (await commands()).listCertificates(command.optsWithGlobals(), terminal)));

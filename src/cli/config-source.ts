@@ -3,6 +3,7 @@
 
 import { resolve } from "node:path";
 
+import type { Environment } from "../config/acme-config.ts";
 import { findConfig } from "../config/load.ts";
 import { Findings } from "../config/findings.ts";
 import { type NodeConfig, toNodeConfig } from "../config/node-config.ts";
@@ -38,7 +39,7 @@ export function configPath(options: GlobalOptions, terminal: Terminal): string {
  * Reads some keys of kittiwake.toml, and checks only those; the rest of the result has default values. Throws `config_invalid` with every
  * problem of theirs, a line each.
  */
-export function readNodeConfig(path: string, keys: readonly (keyof NodeDocument)[]): NodeConfig {
+export function readNodeConfig(path: string, keys: readonly (keyof NodeDocument)[], environment: Environment = {}): NodeConfig {
   const file = readTomlFile(path, path);
   if (!(file instanceof TomlFile)) throw invalid([file]);
   const findings = new Findings(file);
@@ -46,7 +47,7 @@ export function readNodeConfig(path: string, keys: readonly (keyof NodeDocument)
   // A region is the one thing without a default.
   const document = readDocument(NODE_DOCUMENT, { region: "ams", ...wanted }, findings);
   if (document === null) throw invalid(findings.toProblems());
-  const config = toNodeConfig(document, findings, { hostname: "node", cores: 1, environment: {} });
+  const config = toNodeConfig(document, findings, { hostname: "node", cores: 1, environment });
   if (findings.hasErrors) throw invalid(findings.toProblems());
   return config;
 }

@@ -3,6 +3,7 @@
 import { X509Certificate } from "node:crypto";
 
 import { isLoopback } from "./address.ts";
+import { type DnsChallenges, toDnsChallenges } from "./dns-challenges.ts";
 import type { Findings } from "./findings.ts";
 import type { NodeDocument } from "./node-schema.ts";
 import { formatValue } from "./problems.ts";
@@ -24,6 +25,8 @@ export interface AcmeConfig {
   readonly profile: string | null;
   /** null: the authority gives accounts to everybody. */
   readonly externalAccount: { readonly kid: string; readonly hmacKey: string } | null;
+  /** How TXT records for DNS-01 are set. */
+  readonly dns: DnsChallenges;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -50,6 +53,7 @@ export function toAcme(acme: AcmeDocument, findings: Findings, absolute: (path: 
     key,
     profile: acme.profile ?? null,
     externalAccount: toExternalAccount(acme, findings, absolute, environment),
+    dns: toDnsChallenges(acme, findings, absolute),
   };
 }
 

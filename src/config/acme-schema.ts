@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 
+import { dynamicUpdates, ownZone } from "./dns-challenge-schema.ts";
 import { path } from "./scalars.ts";
 
 const directoryUrl = z.url({ protocol: /^https?$/ });
@@ -57,6 +58,8 @@ export const acme = z
     eab_hmac_file: path()
       .optional()
       .describe("File with the HMAC key that belongs to `eab_kid`, in Base64url, relative to this file; or set `KITTIWAKE_EAB_HMAC`."),
+    dns: ownZone,
+    rfc2136: dynamicUpdates,
   })
   .prefault({})
   .meta({ description: 'Certificates from an ACME authority, for `issuer = "acme"`.', pending: true });

@@ -58,18 +58,19 @@ function suggestion(name: string, known: readonly string[], root: KeySchema): st
   if (distance(name, near) <= 1 + name.length / 4) return `; did you mean ${near}?`;
   const longer = known.filter((other) => name.length >= 3 && (other.includes(name) || name.includes(other)));
   if (longer.length > 0) return `; did you mean ${closest(name, longer)}?`;
-  const elsewhere = findElsewhere(root, name, []);
+  const elsewhere = findElsewhere(root, name);
   if (elsewhere !== null) return `; did you mean ${formatKey(elsewhere)}?`;
   return known.length <= LISTED_NAMES ? `; known here: ${formatChoice(known, "and")}` : "";
 }
 
-/** A key of the same name in another table: most often the key slipped under the wrong header. */
-function findElsewhere(schema: KeySchema, name: string, path: KeyPath): KeyPath | null {
-  const properties = schema.properties ?? schema.items?.properties ?? {};
-  if (Object.hasOwn(properties, name)) return [...path, name];
-  for (const [key, child] of Object.entries(properties)) {
-    const found = findElsewhere(child, name, [...path, key]);
-    if (found !== null) return found;
+/** A key of the same name in another table: most often the key slipped under the wrong header. The table that is least deep is likeliest. */
+function findElsewhere(root: KeySchema, name: string): KeyPath | null {
+  const tables: { readonly schema: KeySchema; readonly path: KeyPath }[] = [{ schema: root, path: [] }];
+  // Grows meanwhile: breadth first.
+  for (const { schema, path } of tables) {
+    const properties = schema.properties ?? schema.items?.properties ?? {};
+    if (Object.hasOwn(properties, name)) return [...path, name];
+    for (const [key, child] of Object.entries(properties)) tables.push({ schema: child, path: [...path, key] });
   }
   return null;
 }

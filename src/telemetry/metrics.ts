@@ -91,6 +91,10 @@ export class Metrics {
     this.#wakeTimes.observe({ app, region }, seconds);
   }
 
+  countDns(result: string): void {
+    this.#count("kittiwake_dns_messages_total", { ...this.#base, result }, 1);
+  }
+
   countWorkerRestart(): void {
     this.#count("kittiwake_worker_restarts_total", this.#base, 1);
   }
@@ -126,6 +130,7 @@ const COUNTERS = [
   ["fly_app_tcp_disconnects_count", "Connections to machines that ended.", MACHINE],
   ["kittiwake_errors_total", "Exchanges that ended with an error code; docs/errors.md lists them.", ["region", "host", "code"]],
   ["kittiwake_wakes_total", "Machines woken by a request, or not.", ["app", "region", "host", "result"]],
+  ["kittiwake_dns_messages_total", "Messages to the DNS server by what became of them.", ["region", "host", "result"]],
   ["kittiwake_worker_restarts_total", "Workers that died and were replaced.", ["region", "host"]],
 ] as const;
 

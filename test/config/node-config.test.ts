@@ -123,6 +123,7 @@ test("issuer acme and engine nats are unions of their own, reported as pending, 
     key: "ecdsa-p256",
     profile: null,
     externalAccount: null,
+    dns: { ownZone: null, updates: null },
   });
   assert.deepEqual(state, { engine: "nats", servers: ["nats://10.0.0.1:4222"] });
   assert.deepEqual(linesOf(config), [
