@@ -1,0 +1,363 @@
+// Who gets a certificate of an ACME authority, and when: every name that apps declare and that can have one, ordered when it has none and
+// renewed when it is due, a few at a time, those first that a client waits for. One turn of one name is take-turn.ts's; when it is due,
+// renewal-plan.ts's. Works on every node alike: the lease of a name decides which of them does it.
+
+import { Alarm, type StartTimer } from "../core/alarm.ts";
+import type { Component } from "../core/component.ts";
+import { ProxyError } from "../core/errors.ts";
+import { logFailure } from "../telemetry/log.ts";
+import { DirectoryPace, WeeklyLimit } from "./ca-limits.ts";
+import { Lanes, type Due } from "./lanes.ts";
+import { NameRecords } from "./name-records.ts";
+import { nextStep, type AttemptsRecord, type RenewalRecord, type Step } from "./renewal-plan.ts";
+import { readAttempts, readRenewal } from "./renewal-records.ts";
+import type { StoredCertificate } from "./stored-certificate.ts";
+import { lifeOf, Turns, type TurnResult, type TurnsOptions, type TurnVault } from "./take-turn.ts";
+import { wildcardOf } from "./wildcard.ts";
+
+export interface RenewerOptions extends Omit<TurnsOptions, "attempts" | "renewals" | "vault" | "now" | "random"> {
+  readonly vault: RenewerVault;
+  /** Names that apps declare now, canonical; wildcards begin with `*.`. */
+  declared(): ReadonlySet<string>;
+  /** Can the authority be asked for it? */
+  isOrderable(name: string): boolean;
+  /** New names under one registered domain within a week; 0: any number. */
+  readonly newNamesPerWeek: number;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  readonly random?: () => number;
+  readonly startTimer?: StartTimer;
+  /** News come in crowds: so long is waited for the rest of one. Default: 100 ms, more where there are many names. */
+  readonly settleMs?: number;
+}
+
+export interface RenewerVault extends TurnVault {
+  /** Which certificate serves the name now. */
+  serving(name: string): StoredCertificate | null;
+  /** The name's own by ACME, expired or not. */
+  acme(name: string): StoredCertificate | null;
+  list(): readonly StoredCertificate[];
+}
+
+/** Somebody waits for a certificate. */
+interface Wanted {
+  isForced: boolean;
+  readonly settled: PromiseWithResolvers<void>;
+}
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+const SETTLE_MS = 100;
+/** Looking at ten thousand names takes a while: so many times that long is rested. */
+const REST = 20;
+/** When to look again at a name that another node is at: soon where a client waits. That node may have died. */
+const BUSY = { wantedMs: 1000, minMs: 10_000, maxMs: 30_000 };
+const STORE_AWAY_MS = 10_000;
+/** A certificate of a name that nobody declares is kept so long beyond its end: the app may come back. */
+const KEEP_MS = 7 * DAY_MS;
+
+export class Renewer implements Component {
+  readonly name = "renewer";
+  readonly #options: RenewerOptions;
+  readonly #now: () => number;
+  readonly #random: () => number;
+  readonly #alarm: Alarm;
+  readonly #attempts: NameRecords<AttemptsRecord>;
+  readonly #renewals: NameRecords<RenewalRecord>;
+  readonly #turns: Turns;
+  readonly #pace = new DirectoryPace();
+  readonly #lanes = new Lanes();
+  readonly #wanted = new Map<string, Wanted>();
+  /** Not before this time, whatever else is known: another node is at it, or the store was away. */
+  readonly #heldOff = new Map<string, number>();
+  #weekly: { readonly limit: WeeklyLimit; readonly madeAtMs: number } | null = null;
+  #prunedAtMs = -Infinity;
+  #lookTookMs = 0;
+  /** Of `run`. */
+  #signal: AbortSignal | null = null;
+
+  constructor(options: RenewerOptions) {
+    const { store, log, now = Date.now, random = Math.random } = options;
+    this.#options = options;
+    this.#now = now;
+    this.#random = random;
+    this.#alarm = new Alarm({ longestMs: HOUR_MS, now, ...(options.startTimer === undefined ? {} : { startTimer: options.startTimer }) });
+    const onChange = (): void => this.#wakeSoon();
+    this.#attempts = new NameRecords({ store, prefix: "certs/attempts/", read: readAttempts, onChange, log });
+    this.#renewals = new NameRecords({ store, prefix: "certs/renewals/", read: readRenewal, onChange, log });
+    this.#turns = new Turns({ ...options, now, random, attempts: this.#attempts, renewals: this.#renewals });
+  }
+
+  /** Failures of the name's orders since the last that did not fail. */
+  attempts(name: string): AttemptsRecord | null {
+    return this.#attempts.get(name);
+  }
+
+  /** What is planned for the name's own certificate. */
+  plan(name: string): RenewalRecord | null {
+    return this.#renewals.get(name);
+  }
+
+  /** When something is to be done for a declared name, in milliseconds since the epoch; null: it is none for an authority. */
+  nextAttemptMs(name: string): number | null {
+    return this.#isOurs(name) && this.#orderedAs(name) === name ? Math.max(this.#orderableFrom(name), this.#step(name).atMs) : null;
+  }
+
+  /**
+   * Resolves when there is a certificate for a name that has none, its own or that of a declared wildcard; however many wait, one is ordered.
+   * Throws `certificate_unavailable` when that fails, or is not to be tried now.
+   */
+  async obtain(hostname: string): Promise<void> {
+    const name = this.#orderedAs(hostname);
+    if (!this.#wanted.has(name) && !this.#lanes.has(name)) this.#assertMayBeOrdered(name);
+    await this.#want(name, false);
+  }
+
+  /** The same for a name that may have one: an operator wants a new one. Only the authority's own limits are heeded. */
+  async renew(hostname: string): Promise<void> {
+    if (!this.#isOurs(hostname)) {
+      throw new ProxyError(
+        "certificate_unavailable",
+        `no app declares ${JSON.stringify(hostname)} as a name that an ACME authority can vouch for`,
+      );
+    }
+    const attempts = this.#attempts.get(hostname);
+    if (attempts !== null && attempts.limitedUntilMs > this.#now()) throw refusal(attempts.error, attempts.limitedUntilMs);
+    await this.#want(hostname, true);
+  }
+
+  /** Other certificates serve some names now. */
+  onCertificates(): void {
+    for (const [name, { isForced }] of this.#wanted) if (!isForced && this.#options.vault.serving(name) !== null) this.#settle(name, null);
+    this.#wakeSoon();
+  }
+
+  /** Other names are declared now. */
+  onDeclared(): void {
+    this.#wakeSoon();
+  }
+
+  /** Orders and renews until `signal` aborts. What is under way then is given up, and taken up by the next turn. */
+  async run(signal: AbortSignal): Promise<void> {
+    const broken = new AbortController();
+    this.#signal = AbortSignal.any([signal, broken.signal]);
+    const following = [this.#attempts, this.#renewals].map((records) => this.#follow(records, this.#signal!, broken));
+    try {
+      await Promise.race([Promise.all([this.#attempts.loaded, this.#renewals.loaded]), Promise.all(following)]);
+      while (!this.#signal.aborted) {
+        await this.#alarm.sleep(this.#look(), this.#signal);
+      }
+    } finally {
+      broken.abort();
+      await Promise.all([...following, this.#lanes.idle]);
+      for (const name of this.#wanted.keys()) this.#settle(name, new ProxyError("draining"));
+      this.#signal = null;
+    }
+    if (!signal.aborted) throw broken.signal.reason;
+  }
+
+  /** Never rejects: what went wrong ends `run`. */
+  async #follow(records: NameRecords<object>, signal: AbortSignal, broken: AbortController): Promise<void> {
+    try {
+      await records.run(signal);
+      if (!signal.aborted) throw new ProxyError("store_unavailable", "the state store was closed");
+    } catch (error) {
+      broken.abort(error);
+    }
+  }
+
+  /** Puts in line what is due, and says when the next is. */
+  #look(): number {
+    const lookedMs = performance.now();
+    const nowMs = this.#now();
+    let nextMs = Infinity;
+    const dues: Due[] = [];
+    for (const name of new Set([...this.#wanted.keys(), ...this.#options.declared()])) {
+      const due = this.#due(name);
+      if (due === null) continue;
+      if (due.atMs <= nowMs) dues.push(due);
+      else nextMs = Math.min(nextMs, due.atMs);
+    }
+    this.#lanes.queue(dues, this.#random);
+    this.#fill();
+    this.#prune(nowMs);
+    this.#lookTookMs = performance.now() - lookedMs;
+    return nextMs;
+  }
+
+  /** null: there is nothing to do for it, or it is being done. */
+  #due(name: string): Due | null {
+    if (this.#lanes.has(name)) return null;
+    const wanted = this.#wanted.get(name);
+    const heldOffMs = this.#heldOff.get(name) ?? -Infinity;
+    const isBare = this.#options.vault.serving(name) === null;
+    if (wanted !== undefined) return { name, lane: "wanted", isForced: wanted.isForced, isBare, atMs: heldOffMs };
+    if (!this.#isOurs(name) || this.#orderedAs(name) !== name) return null;
+    const { kind, atMs } = this.#step(name);
+    if (kind === "plan") return { name, lane: "plan", isForced: false, isBare, atMs: Math.max(atMs, heldOffMs) };
+    const lane = this.#attempts.get(name) === null ? "order" : "suspect";
+    return { name, lane, isForced: false, isBare, atMs: Math.max(atMs, heldOffMs, this.#orderableFrom(name)) };
+  }
+
+  /** Starts what is in line, as far as there is room. Each turn that ends makes room. */
+  #fill(): void {
+    for (let name = this.#lanes.next(); name !== null; name = this.#lanes.next()) {
+      // Much may have changed since it was put there.
+      const due = this.#due(name);
+      if (due === null || this.#signal?.aborted !== false) continue;
+      if (due.atMs <= this.#now()) this.#start(due);
+      else this.#alarm.wakeBy(due.atMs);
+    }
+  }
+
+  #step(name: string): Step {
+    const { vault } = this.#options;
+    const own = vault.acme(name);
+    const cover = vault.cover(name);
+    const [renewal, attempts] = [this.#renewals.get(name), this.#attempts.get(name)];
+    return nextStep({ own: own && lifeOf(own), cover: cover && lifeOf(cover), renewal, attempts });
+  }
+
+  /** What the limits of the authority allow, and its state of health. */
+  #orderableFrom(name: string): number {
+    const weeklyMs = this.#options.vault.acme(name) === null ? this.#weeklyLimit().freeAtMs(name) : -Infinity;
+    return Math.max(this.#pace.opensAtMs, weeklyMs);
+  }
+
+  #weeklyLimit(): WeeklyLimit {
+    const nowMs = this.#now();
+    if (this.#weekly === null || Math.abs(nowMs - this.#weekly.madeAtMs) > 1000) {
+      const firsts = [...this.#renewals.entries()].map(([name, { firstOrderedAtMs }]) => ({ name, atMs: firstOrderedAtMs }));
+      this.#weekly = { limit: new WeeklyLimit(this.#options.newNamesPerWeek, firsts, nowMs), madeAtMs: nowMs };
+      for (const name of this.#lanes.ordered) if (this.#options.vault.acme(name) === null) this.#weekly.limit.add(name, nowMs);
+    }
+    return this.#weekly.limit;
+  }
+
+  #isOurs(name: string): boolean {
+    const { declared, isOrderable } = this.#options;
+    return declared().has(name) && isOrderable(name);
+  }
+
+  /** A wildcard that an app declares spares the names below it their own orders, unless its own has failed. */
+  #orderedAs(name: string): string {
+    const wildcard = wildcardOf(name);
+    if (wildcard === null || !this.#isOurs(wildcard) || this.#options.vault.acme(name) !== null) return name;
+    return this.#attempts.get(wildcard) === null ? wildcard : name;
+  }
+
+  #assertMayBeOrdered(name: string): void {
+    const nowMs = this.#now();
+    const attempts = this.#attempts.get(name);
+    if (attempts !== null && attempts.retryAtMs > nowMs) throw refusal(attempts.error, attempts.retryAtMs);
+    const fromMs = this.#orderableFrom(name);
+    if (fromMs > nowMs) throw refusal("the authority does not answer, or its limits are reached", fromMs);
+  }
+
+  #want(name: string, isForced: boolean): Promise<void> {
+    let wanted = this.#wanted.get(name);
+    if (wanted === undefined) {
+      wanted = { isForced, settled: Promise.withResolvers() };
+      // Who asked may have left by then.
+      wanted.settled.promise.catch(() => {});
+      this.#wanted.set(name, wanted);
+    }
+    wanted.isForced ||= isForced;
+    this.#lanes.push(name);
+    if (this.#signal !== null) this.#fill();
+    return wanted.settled.promise;
+  }
+
+  #settle(name: string, error: ProxyError | null): void {
+    const wanted = this.#wanted.get(name);
+    this.#wanted.delete(name);
+    if (error === null) wanted?.settled.resolve();
+    else wanted?.settled.reject(error);
+  }
+
+  #start(due: Due): void {
+    const { name, lane, isForced } = due;
+    if (lane !== "plan") {
+      const nowMs = this.#now();
+      this.#pace.onStart(nowMs);
+      if (this.#options.vault.acme(name) === null) this.#weeklyLimit().add(name, nowMs);
+    }
+    const turn = this.#turns.take(name, { isForced, signal: this.#signal! }).then(
+      (result) => this.#onTurn(due, result),
+      (error: unknown) => this.#onBroken(due, error),
+    );
+    this.#lanes.add(due, turn, () => {
+      this.#fill();
+      this.#wakeSoon();
+    });
+  }
+
+  #onTurn(due: Due, result: TurnResult): void {
+    const { name, lane } = due;
+    const nowMs = this.#now();
+    this.#heldOff.delete(name);
+    if (result.kind === "issued") {
+      this.#pace.onAnswer();
+      return this.#settle(name, null);
+    }
+    if (result.kind === "busy") {
+      const { wantedMs, minMs, maxMs } = BUSY;
+      this.#heldOff.set(name, nowMs + (lane === "wanted" ? wantedMs : minMs + (maxMs - minMs) * this.#random()));
+      return;
+    }
+    if (result.kind === "failed") {
+      if (result.isTrouble) this.#pace.onTrouble(name, result.attempts.limitedUntilMs - nowMs, nowMs);
+      else this.#pace.onAnswer();
+    }
+    // An operator who asked during a turn of another kind is still to have one.
+    if (this.#wanted.get(name)?.isForced === true && !due.isForced) return;
+    if (result.kind === "failed") this.#settle(name, result.error);
+    else this.#onNothingLeft(name, nowMs);
+  }
+
+  /** Another node was faster. What it wrote is known by now, or about to be. */
+  #onNothingLeft(name: string, nowMs: number): void {
+    const attempts = this.#attempts.get(name);
+    if (this.#options.vault.serving(name) !== null) this.#settle(name, null);
+    else if (attempts !== null && attempts.retryAtMs > nowMs) this.#settle(name, refusal(attempts.error, attempts.retryAtMs));
+    else this.#heldOff.set(name, nowMs + BUSY.wantedMs);
+  }
+
+  #onBroken({ name }: Due, error: unknown): void {
+    if (this.#signal!.aborted) return;
+    logFailure(this.#options.log, error, { hostname: name });
+    this.#heldOff.set(name, this.#now() + STORE_AWAY_MS * (1 + this.#random()));
+    this.#settle(
+      name,
+      error instanceof ProxyError ? error : new ProxyError("certificate_unavailable", "the order failed", { cause: error }),
+    );
+  }
+
+  /** Names that no app declares: their certificates are kept for a while after they ended, and so is what is known of their failures. */
+  #prune(nowMs: number): void {
+    if (nowMs - this.#prunedAtMs < HOUR_MS) return;
+    this.#prunedAtMs = nowMs;
+    const beforeMs = nowMs - KEEP_MS;
+    const { vault, declared } = this.#options;
+    const ended = vault.list().filter(({ source, notAfter }) => source === "acme" && notAfter.getTime() <= beforeMs);
+    const failed = [...this.#attempts.entries()].filter(([name, { failedAtMs }]) => failedAtMs <= beforeMs && vault.acme(name) === null);
+    const names = [...ended.map(({ hostname }) => hostname), ...failed.map(([name]) => name)];
+    const signal = this.#signal!;
+    void (async () => {
+      for (const name of names) {
+        if (signal.aborted) return;
+        if (!declared().has(name)) await this.#turns.prune(name, beforeMs);
+      }
+    })().catch((error: unknown) => logFailure(this.#options.log, error));
+  }
+
+  #wakeSoon(): void {
+    const { settleMs = Math.max(SETTLE_MS, this.#lookTookMs * REST) } = this.#options;
+    this.#alarm.wakeBy(this.#now() + settleMs);
+  }
+}
+
+function refusal(reason: string, untilMs: number): ProxyError {
+  return new ProxyError("certificate_unavailable", `${reason}; it is tried again at ${new Date(untilMs).toISOString()}`);
+}

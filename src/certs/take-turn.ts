@@ -1,0 +1,276 @@
+// One turn of one name: under its lease and looked at afresh, a certificate is ordered or a renewal planned, and what came of it written down
+// for all nodes. Whose turn it is, and when, is decided in renewer.ts.
+//
+//     lease ──► look again ──► order ──┬─► certificate put, failures forgotten
+//       │            │                 └─► failure put: when to try again, for all nodes
+//       │            └──► another node has done it
+//       └──► another node is at it
+
+import type { Logger } from "pino";
+
+import { ProxyError } from "../core/errors.ts";
+import { HeldLease } from "../state/held-lease.ts";
+import type { Fence, Store } from "../state/store.ts";
+import type { IssuedByAcme, IssueOptions } from "./acme/acme-issuer.ts";
+import { failedValidations } from "./acme/order.ts";
+import { acmeProblemOf } from "./acme/problem.ts";
+import { nameKey } from "./name-key.ts";
+import type { NameRecords } from "./name-records.ts";
+import { renewalId, type RenewalInfo } from "./renewal-info.ts";
+import {
+  afterFailure,
+  nextStep,
+  planRenewal,
+  type AttemptsRecord,
+  type FailureKind,
+  type RenewalRecord,
+  type Suggestion,
+  type Validity,
+} from "./renewal-plan.ts";
+import type { StoredCertificate } from "./stored-certificate.ts";
+import type { NewAcmeCertificate } from "./vault.ts";
+
+/** Who issues. */
+export interface Authority {
+  /** Throws `certificate_unavailable`, `lease_lost`, `store_unavailable`. */
+  issue(hostname: string, options: IssueOptions): Promise<IssuedByAcme>;
+  /** The certificate is kept, or not wanted. */
+  settle(hostname: string, fence: Fence): Promise<void>;
+}
+
+/** Where certificates are kept. */
+export interface TurnVault {
+  /** The name's own by ACME, expired or not, as the store has it. */
+  fetchAcme(name: string): Promise<StoredCertificate | null>;
+  /** What else serves the name now: an imported one, or a wildcard's. */
+  cover(name: string): StoredCertificate | null;
+  putAcme(certificate: NewAcmeCertificate, fence: Fence): Promise<void>;
+  deleteAcme(name: string, fence: Fence): Promise<void>;
+}
+
+export interface TurnsOptions {
+  readonly store: Store;
+  readonly vault: TurnVault;
+  readonly attempts: NameRecords<AttemptsRecord>;
+  readonly renewals: NameRecords<RenewalRecord>;
+  readonly authority: Authority;
+  /** URL of the authority's directory. */
+  readonly directory: string;
+  /** The one that a name which failed again and again is tried with first; null: none. */
+  readonly staging: string | null;
+  readonly info: RenewalInfo;
+  /** For metrics. */
+  onOrder(order: { readonly directory: string; readonly result: "issued" | FailureKind }): void;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly random: () => number;
+}
+
+export interface TurnOptions {
+  /** An operator asked for it: a certificate is ordered, whatever plan and back-off say. */
+  readonly isForced: boolean;
+  readonly signal: AbortSignal;
+}
+
+export type TurnResult =
+  | { readonly kind: "issued" }
+  /** Of a renewal, or nothing was left to do: another node has done it. */
+  | { readonly kind: "planned" }
+  /** Another node is at it. */
+  | { readonly kind: "busy" }
+  | {
+      readonly kind: "failed";
+      readonly error: ProxyError;
+      readonly attempts: AttemptsRecord;
+      /** It is the directory that is in trouble, not the name. */
+      readonly isTrouble: boolean;
+    };
+
+interface Turn {
+  readonly name: string;
+  readonly fence: Fence;
+  readonly signal: AbortSignal;
+}
+
+const LEASE_MS = 30_000;
+const STAGING_AFTER = 3;
+/** Where the authority still believed an earlier one. */
+const EARLIER_PROOF = "earlier";
+
+export class Turns {
+  readonly #options: TurnsOptions;
+
+  constructor(options: TurnsOptions) {
+    this.#options = options;
+  }
+
+  /** Throws `store_unavailable`, `lease_lost`, `secret_unavailable`, or whatever `signal` was aborted with. */
+  async take(name: string, { isForced, signal }: TurnOptions): Promise<TurnResult> {
+    const { store, vault, attempts, renewals, now } = this.#options;
+    await using lease = await HeldLease.take(store, leaseName(name), LEASE_MS);
+    if (lease === null) return { kind: "busy" };
+    const turn = { name, fence: lease.fence, signal: AbortSignal.any([signal, lease.lost]) };
+    // From the store: what its last holder wrote may not have reached memory.
+    const own = await vault.fetchAcme(name);
+    const renewal = await renewals.fetch(name);
+    const failed = await attempts.fetch(name);
+    if (isForced) return await this.#order(turn, own, failed);
+    const cover = vault.cover(name);
+    const step = nextStep({ own: own && lifeOf(own), cover: cover && lifeOf(cover), renewal, attempts: failed });
+    if (step.atMs > now()) return { kind: "planned" };
+    return step.kind === "order" ? await this.#order(turn, own, failed) : await this.#plan(turn, own!, renewal);
+  }
+
+  /** Deletes what is known of a name, if its certificate ended before `beforeMs`. */
+  async prune(name: string, beforeMs: number): Promise<void> {
+    const { store, vault, attempts, renewals } = this.#options;
+    await using lease = await HeldLease.take(store, leaseName(name), LEASE_MS);
+    if (lease === null) return;
+    const own = await vault.fetchAcme(name);
+    if (own !== null && own.notAfter.getTime() > beforeMs) return;
+    await vault.deleteAcme(name, lease.fence);
+    await attempts.delete(name, lease.fence);
+    await renewals.delete(name, lease.fence);
+  }
+
+  async #order(turn: Turn, own: StoredCertificate | null, failed: AttemptsRecord | null): Promise<TurnResult> {
+    const { vault, attempts, authority, directory, staging, log } = this.#options;
+    const { name, fence } = turn;
+    // A name that fails again and again must not use up what the authority allows; nobody serves what the staging directory issues.
+    const isTriedFirst = staging !== null && (failed?.failures ?? 0) >= STAGING_AFTER;
+    let asked = directory;
+    try {
+      if (isTriedFirst) {
+        await this.#issue(turn, (asked = staging), null);
+        await authority.settle(name, fence);
+        asked = directory;
+      }
+      // An order that failed may have failed because of what it was to replace.
+      const replaces = failed === null ? await this.#replaces(own, turn.signal) : null;
+      const certificate = await this.#issue(turn, directory, replaces);
+      await vault.putAcme({ ...certificate, challenge: certificate.challenge ?? EARLIER_PROOF }, fence);
+      await authority.settle(name, fence);
+      await attempts.delete(name, fence);
+      const { notAfter, challenge } = certificate;
+      log.info({ hostname: name, notAfter, directory, challenge }, own === null ? "obtained a certificate" : "renewed a certificate");
+      return { kind: "issued" };
+    } catch (error) {
+      turn.signal.throwIfAborted();
+      if (isOurOwn(error)) throw error;
+      return await this.#fail(turn, asked, error, own, failed);
+    }
+  }
+
+  async #issue({ name, fence, signal }: Turn, directory: string, replaces: string | null): Promise<IssuedByAcme> {
+    const { authority, onOrder } = this.#options;
+    try {
+      const certificate = await authority.issue(name, { signal, fence, replaces, directory });
+      onOrder({ directory, result: "issued" });
+      return certificate;
+    } catch (error) {
+      if (!signal.aborted && !isOurOwn(error)) onOrder({ directory, result: kindOf(error) });
+      throw error;
+    }
+  }
+
+  async #replaces(own: StoredCertificate | null, signal: AbortSignal): Promise<string | null> {
+    const { info, directory } = this.#options;
+    if (own === null || own.directory !== directory) return null;
+    try {
+      return (await info.isOffered(signal)) ? renewalId(own.certificatePem) : null;
+    } catch {
+      // The order will find out what is wrong with the directory.
+      return null;
+    }
+  }
+
+  async #fail(
+    { name, fence, signal }: Turn,
+    asked: string,
+    cause: unknown,
+    own: StoredCertificate | null,
+    failed: AttemptsRecord | null,
+  ): Promise<TurnResult> {
+    const { vault, attempts, directory, now, random, log } = this.#options;
+    const error = cause instanceof ProxyError ? cause : new ProxyError("certificate_unavailable", "the order failed", { cause });
+    const kind = kindOf(error);
+    const retryAtMs = acmeProblemOf(error)?.retryAtMs ?? null;
+    const nowMs = now();
+    const failure = {
+      kind,
+      error: error.message,
+      directory: asked,
+      retryAfterMs: retryAtMs === null ? null : Math.max(0, retryAtMs - nowMs),
+      refusals: asked === directory ? failedValidations(error) : 0,
+    };
+    const endMs = Math.max(own?.notAfter.getTime() ?? 0, vault.cover(name)?.notAfter.getTime() ?? 0);
+    const record = afterFailure(failed, failure, endMs > nowMs ? endMs : null, { nowMs, random });
+    const fields = { hostname: name, directory: asked, kind, failures: record.failures, retryAt: new Date(record.retryAtMs) };
+    if (cause === error) log.warn(fields, `no certificate: ${error.message}`);
+    else log.error({ ...fields, err: cause }, "no certificate: the order failed in a way that nobody foresaw");
+    await attempts.put(name, record, fence);
+    return {
+      kind: "failed",
+      error,
+      attempts: record,
+      isTrouble: kind === "limited" || (kind === "failed" && (await this.#isAway(signal))),
+    };
+  }
+
+  async #plan({ name, fence, signal }: Turn, own: StoredCertificate, earlier: RenewalRecord | null): Promise<TurnResult> {
+    const { renewals, now, random, log } = this.#options;
+    const suggestion = await this.#suggestion(name, own, signal);
+    const plan = planRenewal(lifeOf(own), earlier, suggestion, { nowMs: now(), random });
+    const { explanationUrl, renewAtMs } = plan;
+    if (earlier?.renewAtMs !== renewAtMs || earlier.explanationUrl !== explanationUrl) {
+      const explanation = explanationUrl === null ? {} : { explanationUrl };
+      log.info({ hostname: name, renewAt: new Date(renewAtMs), ...explanation }, "planned the renewal of a certificate");
+    }
+    await renewals.put(name, plan, fence);
+    return { kind: "planned" };
+  }
+
+  async #suggestion(
+    name: string,
+    { certificatePem, directory }: StoredCertificate,
+    signal: AbortSignal,
+  ): Promise<Suggestion | "none" | null> {
+    const { info, directory: asked, log } = this.#options;
+    if (directory !== asked) return "none";
+    try {
+      return await info.suggestion(certificatePem, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warn({ hostname: name, reason: error instanceof Error ? error.message : String(error) }, "the authority suggests no renewal");
+      return null;
+    }
+  }
+
+  /** Does the directory itself not answer? */
+  async #isAway(signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#options.info.reload(signal);
+      return false;
+    } catch {
+      return true;
+    }
+  }
+}
+
+function leaseName(name: string): string {
+  return `certs/${nameKey(name)}`;
+}
+
+export function lifeOf({ fingerprint, notBefore, notAfter }: StoredCertificate): Validity & { readonly fingerprint: string } {
+  return { fingerprint, notBeforeMs: notBefore.getTime(), notAfterMs: notAfter.getTime() };
+}
+
+function kindOf(error: unknown): FailureKind {
+  const kind = acmeProblemOf(error)?.kind ?? "failing";
+  return kind === "failing" ? "failed" : kind;
+}
+
+/** Nothing that the authority, or the name, has to do with. */
+function isOurOwn(error: unknown): boolean {
+  return error instanceof ProxyError && /^(?:store_|lease_lost|secret_)/.test(error.code);
+}
