@@ -23,10 +23,11 @@ import { WriteSlab } from "./upstream/socket-writer.ts";
 import { Gate } from "./wake/gate.ts";
 import { connectionLine, exchangeLine, unreadableLine, type LoggedConnection } from "./edge/access-line.ts";
 import { ChallengeAnswers } from "./edge/challenge-answers.ts";
+import { Attempts } from "./edge/attempts.ts";
 import { Compressors } from "./edge/compressor.ts";
 import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
-import { ConnectionHandler, type ConnectionHandlerOptions } from "./edge/handle-connection.ts";
+import { ConnectionHandler } from "./edge/handle-connection.ts";
 import { HeadTimes } from "./edge/head-times.ts";
 import { RequestHandler } from "./edge/handle-request.ts";
 import { OutputPool } from "./upstream/http2-output.ts";
@@ -117,19 +118,19 @@ class Worker {
     });
     this.#headTimes = new HeadTimes(this.#router, timeouts.requestHeadMs);
     const balancer = new Balancer({ load, random: Math.random });
-    const shared: ConnectionHandlerOptions = {
+    const attempts = new Attempts({
       router: this.#router,
       balancer,
       gate: this.#gate,
       places: new Places({ balancer, gate: this.#gate, load, random: Math.random }),
-      ids: new RequestIds(data.region),
-      maxAttempts: limits.attempts,
       onBusy: (service) => this.#hintBusy(service),
       onServedAfterWake: (service, machine, heldMs) => this.#send({ type: "served", app: service.app, machine: machine.id, heldMs }),
-    };
+    });
+    const shared = { attempts, ids: new RequestIds(data.region), maxAttempts: limits.attempts };
     this.#connectionHandler = new ConnectionHandler(shared);
     this.#handler = new RequestHandler({
       ...shared,
+      router: this.#router,
       deadlines: this.#deadlines,
       challenges: this.#challenges,
       isDraining: () => this.#isDraining,
@@ -248,7 +249,7 @@ class Worker {
         deadlines: this.#deadlines,
         handler: this.#connectionHandler,
         idleMs: timeouts.udpIdleMs,
-        onClosed: (session) => this.#onConnectionClosed(session),
+        onClosed: ({ routed }) => this.#onConnectionClosed(routed),
       },
       maxSessions: limits.udpSessions,
       onDropped: (code) => this.#traffic.countError(code),
@@ -284,7 +285,7 @@ class Worker {
         deadlines: this.#deadlines,
         slab: this.#slab,
         handler: this.#connectionHandler,
-        onClosed: (connection) => this.#onConnectionClosed(connection),
+        onClosed: ({ routed }) => this.#onConnectionClosed(routed),
       },
       router: this.#router,
       http2: this.#http2,

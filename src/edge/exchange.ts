@@ -12,7 +12,7 @@ import type { Deadlines } from "../core/deadlines.ts";
 import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import type { CarriedExchange, Carrier } from "../upstream/connection.ts";
 import { machineFields, machineHead, type AddedField, type ClientFacts, type RequestFacts } from "../upstream/forward.ts";
-import type { Waiting } from "../wake/gate.ts";
+import type { Attempted, Attempts } from "./attempts.ts";
 import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 import { negotiateCompression } from "./compression.ts";
@@ -24,6 +24,7 @@ import { WebSocketTunnel, type WebSocketEnds } from "./web-socket.ts";
 
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
 export interface ExchangeDriver {
+  readonly attempts: Attempts;
   readonly compressors: Compressors;
   readonly deadlines: Deadlines;
   /** How long a request may take from its head to the end of its response; 0: for ever. */
@@ -35,9 +36,7 @@ export interface ExchangeDriver {
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void;
   /** A request that waited tries to go on. */
   onGateOpen(exchange: Exchange): boolean;
-  /** The exchange left the gate without being asked. */
-  leaveGate(exchange: Exchange): void;
-  releaseClaim(exchange: Exchange): void;
+  attempt(exchange: Exchange, machine: EdgeMachine): void;
   /** The exchange is over, whatever became of it. */
   onDone(exchange: Exchange): void;
 }
@@ -47,7 +46,7 @@ const GOODBYE_MS = 5000;
 
 type State = "routing" | "waiting" | "sent" | "responding" | "tunnel" | "done";
 
-export class Exchange implements CarriedExchange, ClientEvents, Waiting, RequestFacts, OwnFacts, CompressorSink {
+export class Exchange implements CarriedExchange, ClientEvents, Attempted, RequestFacts, OwnFacts, CompressorSink {
   readonly channel: ClientChannel;
   readonly head: RequestHead;
   readonly id: string;
@@ -256,7 +255,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     if (this.#compressor !== null) {
       // The machine has done its part.
       this.#leaveIdle();
-      this.#driver.releaseClaim(this);
+      this.#driver.attempts.releaseClaim(this);
       this.#compressor.end();
       return;
     }
@@ -361,12 +360,24 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
     } else this.refuse(code, true);
   }
 
+  get isWaiting(): boolean {
+    return this.state === "waiting";
+  }
+
+  set isWaiting(isWaiting: boolean) {
+    this.state = isWaiting ? "waiting" : "routing";
+  }
+
+  attempt(machine: EdgeMachine): void {
+    this.#driver.attempt(this, machine);
+  }
+
   onGateOpen(): boolean {
     return this.#driver.onGateOpen(this);
   }
 
   onGateFailed(error: ProxyError): void {
-    this.#driver.leaveGate(this);
+    this.#driver.attempts.leaveGate(this);
     this.refuse(error.code);
     this.channel.flush();
   }
@@ -454,13 +465,13 @@ export class Exchange implements CarriedExchange, ClientEvents, Waiting, Request
   #leave(): void {
     if (this.#responseEnded) return;
     this.#responseEnded = true;
-    if (this.state === "waiting") this.#driver.leaveGate(this);
+    if (this.isWaiting) this.#driver.attempts.leaveGate(this);
     this.state = "done";
     this.#leaveIdle();
     this.#total?.stop();
     this.#compressor?.destroy();
     this.#compressor = null;
-    this.#driver.releaseClaim(this);
+    this.#driver.attempts.releaseClaim(this);
     this.bytesSent = this.channel.bytesSent;
     this.#driver.onDone(this);
   }

@@ -1,34 +1,29 @@
 // Hot path. What happens to a request, in this order; start reading here. The steps are in: routing/router.ts (which app and service),
-// routing/balancer.ts (a place on a machine), wake/gate.ts (if all are asleep or full), upstream/forward.ts (one attempt) and
-// edge/respond.ts (any failure). The gate comes after every refusal, so that a scanner makes nobody pay for a start.
+// edge/attempts.ts (a place on a machine by routing/balancer.ts, or wake/gate.ts if all are asleep or full), upstream/forward.ts (one
+// attempt) and edge/respond.ts (any failure). The gate comes after every refusal, so that a scanner makes nobody pay for a start.
 
 import type { RequestHead } from "../http/message.ts";
 import type { ClientAuth } from "../core/app.ts";
-import type { ErrorCode } from "../core/errors.ts";
+import type { ErrorCode, ProxyError } from "../core/errors.ts";
 import type { Deadlines } from "../core/deadlines.ts";
-import { ProxyError } from "../core/errors.ts";
 import { MicrosecondText } from "../core/microsecond-text.ts";
 import type { RequestIds } from "../core/request-id.ts";
-import type { Balancer, Refusal } from "../routing/balancer.ts";
 import type { Router } from "../routing/router.ts";
 import { forward, type ClientFacts } from "../upstream/forward.ts";
 import { isRetryable } from "../upstream/retryable.ts";
-import type { Gate } from "../wake/gate.ts";
+import type { Attempts } from "./attempts.ts";
 import { challengeToken, type ChallengeAnswers } from "./challenge-answers.ts";
 import type { ClientChannel } from "./client-channel.ts";
 import type { Compressors } from "./compressor.ts";
 import type { Sender } from "./client-connection.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import { Exchange, type ExchangeDriver } from "./exchange.ts";
-import type { Places } from "./places.ts";
 import { httpsLocation, type HttpsPorts } from "./redirects.ts";
 import { respondWithError } from "./respond.ts";
 
 export interface RequestHandlerOptions {
   readonly router: Router<EdgeService, EdgeApp>;
-  readonly balancer: Balancer;
-  readonly gate: Gate;
-  readonly places: Places;
+  readonly attempts: Attempts;
   readonly ids: RequestIds;
   readonly deadlines: Deadlines;
   readonly challenges: ChallengeAnswers;
@@ -38,10 +33,6 @@ export interface RequestHandlerOptions {
   readonly compressors: Compressors;
   readonly httpsPorts: () => HttpsPorts;
   readonly maxAttempts: number;
-  /** All running machines are above their soft limit and another could be woken. Called often; the receiver thins it out. */
-  readonly onBusy: (service: EdgeService) => void;
-  /** A request that waited for a machine to wake is on its way to it. */
-  readonly onServedAfterWake: (service: EdgeService, machine: EdgeMachine, heldMs: number) => void;
   readonly onDone: (exchange: Exchange) => void;
   /** A request that could not be read as one. */
   readonly onUnreadable: (sender: Sender, code: ErrorCode, requestId: string) => void;
@@ -52,6 +43,7 @@ const TIME_ORIGIN_MS = performance.timeOrigin;
 const DOT = 0x2e;
 
 export class RequestHandler implements ExchangeDriver {
+  readonly attempts: Attempts;
   readonly compressors: Compressors;
   readonly deadlines: Deadlines;
   readonly totalMs: number;
@@ -60,6 +52,7 @@ export class RequestHandler implements ExchangeDriver {
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
+    this.attempts = options.attempts;
     this.compressors = options.compressors;
     this.deadlines = options.deadlines;
     this.totalMs = options.totalMs;
@@ -100,7 +93,7 @@ export class RequestHandler implements ExchangeDriver {
 
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void {
     const machine = exchange.machine;
-    this.releaseClaim(exchange);
+    this.attempts.releaseClaim(exchange);
     const attempt = {
       method: exchange.head.method,
       wasSent,
@@ -111,50 +104,27 @@ export class RequestHandler implements ExchangeDriver {
     if (machine !== null && !wasStale) (exchange.tried ??= []).push(machine);
     exchange.code = error.code;
     // One attempt, one picture of the app: the failure may be how its change shows first.
-    exchange.service = this.#current(exchange) ?? exchange.service;
-    this.#route(exchange);
+    exchange.service = this.attempts.current(exchange) ?? exchange.service;
+    this.attempts.route(exchange);
   }
 
   onGateOpen(exchange: Exchange): boolean {
     // The app may have changed while the request waited: decide on what is known now.
-    const service = this.#current(exchange);
-    if (service === undefined) {
-      this.#leftGate(exchange);
-      this.#routeAnew(exchange, this.#options.router.app(exchange.service!.app));
-      exchange.channel.flush();
-      return true;
-    }
-    exchange.service = service;
-    exchange.tried = null;
-    const outcome = this.#options.balancer.claim(service, null);
-    if (outcome === "asleep" || outcome === "full") {
-      exchange.waitsFor = outcome;
-      return false;
-    }
-    const hadToWake = exchange.waitsFor === "asleep";
-    this.#leftGate(exchange);
-    if (typeof outcome === "string") exchange.refuse(refusalCode(outcome));
+    const service = this.attempts.current(exchange);
+    let isOver = true;
+    if (service !== undefined) isOver = this.attempts.goOn(exchange, service);
     else {
-      if (hadToWake) {
-        exchange.hadToWake = true;
-        this.#options.onServedAfterWake(service, outcome, exchange.heldMs);
-      }
-      this.#attempt(exchange, outcome);
+      this.attempts.endWait(exchange);
+      this.#routeAnew(exchange, this.#options.router.app(exchange.service!.app));
     }
-    exchange.channel.flush();
-    return true;
+    if (isOver) exchange.channel.flush();
+    return isOver;
   }
 
-  leaveGate(exchange: Exchange): void {
-    this.#options.gate.leave(exchange.service!, exchange);
-    this.#leftGate(exchange);
-  }
-
-  releaseClaim(exchange: Exchange): void {
-    const machine = exchange.machine;
-    if (machine === null) return;
-    exchange.machine = null;
-    this.#options.places.release(exchange.service!, machine);
+  attempt(exchange: Exchange, machine: EdgeMachine): void {
+    // An Upgrade is something of HTTP/1.1, and so is what follows it.
+    const http2Pool = exchange.isHttp2Backend && exchange.head.upgrade === "" ? machine.http2Pool : null;
+    forward(exchange, http2Pool ?? machine.pool!);
   }
 
   onDone(exchange: Exchange): void {
@@ -200,13 +170,7 @@ export class RequestHandler implements ExchangeDriver {
       }
     }
     if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
-    this.#route(exchange);
-  }
-
-  /** The service of the exchange as it is now; undefined when there is no such service any more. */
-  #current({ service }: Exchange): EdgeService | undefined {
-    const app = this.#options.router.app(service!.app);
-    return app?.services.find(({ key }) => key === service!.key);
+    this.attempts.route(exchange);
   }
 
   /** The service that a request waited for is gone: another one may have its public port now. */
@@ -217,50 +181,7 @@ export class RequestHandler implements ExchangeDriver {
     exchange.options = route.port.http;
     exchange.isHttp2Backend = route.port.h2Backend;
     exchange.tried = null;
-    this.#route(exchange);
-  }
-
-  /** Routes to a machine, or to the gate. */
-  #route(exchange: Exchange): void {
-    const service = exchange.service!;
-    const { gate, balancer } = this.#options;
-    // Who comes now must not overtake those who wait.
-    const waitsFor = exchange.tried === null ? gate.waitsFor(service) : null;
-    if (waitsFor !== null) return this.#hold(exchange, waitsFor);
-    const outcome = balancer.claim(service, exchange.tried);
-    if (typeof outcome !== "string") return this.#attempt(exchange, outcome);
-    if (outcome === "asleep" || outcome === "full") return this.#hold(exchange, outcome);
-    exchange.refuse(exchange.code ?? refusalCode(outcome));
-  }
-
-  #attempt(exchange: Exchange, machine: EdgeMachine): void {
-    const service = exchange.service!;
-    exchange.machine = machine;
-    exchange.lastMachine = machine;
-    exchange.attempts++;
-    exchange.code = null;
-    if (service.ranked.hasWakeable && this.#options.balancer.isBusy(machine, service.softLimit)) this.#options.onBusy(service);
-    // An Upgrade is something of HTTP/1.1, and so is what follows it.
-    const http2Pool = exchange.isHttp2Backend && exchange.head.upgrade === "" ? machine.http2Pool : null;
-    forward(exchange, http2Pool ?? machine.pool!);
-  }
-
-  #hold(exchange: Exchange, waitsFor: "asleep" | "full"): void {
-    exchange.waitsFor = waitsFor;
-    exchange.state = "waiting";
-    exchange.heldSinceMs = performance.now();
-    try {
-      this.#options.gate.hold(exchange.service!, exchange);
-    } catch (error) {
-      if (!(error instanceof ProxyError)) throw error;
-      this.#leftGate(exchange);
-      exchange.refuse(error.code);
-    }
-  }
-
-  #leftGate(exchange: Exchange): void {
-    exchange.state = "routing";
-    exchange.heldMs += performance.now() - exchange.heldSinceMs;
+    this.attempts.route(exchange);
   }
 }
 
@@ -272,8 +193,4 @@ function refusalOfIdentity(clientAuth: ClientAuth | null, { scheme, identity }: 
   // Without TLS nobody can be asked for one.
   if (scheme === "http") return clientAuth?.mode === "required" ? "client_certificate_required" : null;
   return clientAuth?.id === identity?.rules ? null : "misdirected_request";
-}
-
-function refusalCode(refusal: Exclude<Refusal, "asleep" | "full">): ErrorCode {
-  return refusal === "unhealthy" ? "no_healthy_machine" : "no_machine";
 }

@@ -16,7 +16,7 @@ import type { Link, LinkEvents } from "../upstream/link.ts";
 import { reset } from "../upstream/reset.ts";
 import { SocketWriter, type WriteSlab } from "../upstream/socket-writer.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
-import type { ConnectionHandler, RoutedConnection } from "./handle-connection.ts";
+import type { Carried, ConnectionHandler, RoutedConnection } from "./handle-connection.ts";
 
 /** What all raw connections of a worker share. */
 export interface RawContext {
@@ -43,24 +43,11 @@ type State = "routing" | "connecting" | "open" | "closed";
 /** How long what was sent last may take to leave, once both sides have ended. */
 const LAST_BYTES_MS = 60_000;
 
-export class RawConnection implements LinkEvents, RoutedConnection, Timed {
+export class RawConnection implements LinkEvents, Carried, Timed {
   deadlineMs = Infinity;
-  readonly id: string;
   readonly facts: RawFacts;
-  readonly startedMs = performance.now();
-  service: EdgeService;
-  machine: EdgeMachine | null = null;
-  lastMachine: EdgeMachine | null = null;
-  tried: EdgeMachine[] | null = null;
-  attempts = 0;
-  isWaiting = false;
-  waitsFor: "asleep" | "full" = "asleep";
-  heldSinceMs = 0;
-  heldMs = 0;
-  hadToWake = false;
-  code: ErrorCode | null = null;
-  bytesReceived = 0;
-  bytesSent = 0;
+  /** How it gets to a machine, and what the log says of it. */
+  readonly routed: RoutedConnection;
   readonly #socket: Socket;
   readonly #context: RawContext;
   readonly #writer: SocketWriter;
@@ -76,9 +63,8 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
     this.#socket = socket;
     this.#context = context;
     this.facts = facts;
-    this.service = facts.route.service;
+    this.routed = context.handler.open(facts, facts.route.service, this);
     this.#idleTimeoutMs = facts.route.port.rules.idleTimeoutMs;
-    this.id = context.handler.nextId();
     this.#writer = new SocketWriter(socket, context.slab, facts.isSecure);
     context.deadlines.add(this);
     socket.on("drain", () => this.#onClientDrain());
@@ -89,8 +75,7 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
 
   /** Looks for a machine. */
   begin(): void {
-    this.service.traffic.connects++;
-    this.#context.handler.open(this);
+    this.routed.begin();
   }
 
   /** Goes on until somebody ends it. */
@@ -109,15 +94,6 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
     this.#fail(code);
   }
 
-  onGateOpen(): boolean {
-    return this.#context.handler.onGateOpen(this);
-  }
-
-  onGateFailed(error: ProxyError): void {
-    this.#context.handler.leaveGate(this);
-    this.refuse(error.code);
-  }
-
   onLinked(): void {
     this.#state = "open";
     this.#touch();
@@ -132,8 +108,7 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
   }
 
   onLinkData(buffer: Buffer, start: number, end: number): void {
-    this.bytesSent += end - start;
-    this.service.traffic.bytesOut += end - start;
+    this.routed.countSent(end - start);
     this.#writer.copy(buffer, start, end);
     if (!this.#writer.isFlowing) this.#link?.pause();
     this.#touch();
@@ -158,7 +133,7 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
   onLinkFailed(error: ProxyError, wasLinked: boolean): void {
     this.#link = null;
     if (wasLinked) this.#fail(error.code);
-    else this.#context.handler.onAttemptFailed(this, error);
+    else this.routed.onAttemptFailed(error);
   }
 
   onDeadline(): void {
@@ -166,8 +141,7 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
   }
 
   #onClientData(chunk: Buffer): void {
-    this.bytesReceived += chunk.length;
-    this.service.traffic.bytesIn += chunk.length;
+    this.routed.countReceived(chunk.length);
     if (this.#link !== null && !this.#link.write(chunk, 0, chunk.length)) this.#socket.pause();
     this.#touch();
     this.#context.slab.flush();
@@ -208,7 +182,7 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
   /** Ends both sides in a way that nobody takes for the end of what was sent. */
   #fail(code: ErrorCode | null): void {
     if (this.#state === "closed") return;
-    if (code !== null) this.code = code;
+    if (code !== null) this.routed.code = code;
     this.#link?.abort();
     this.#link = null;
     if (this.#state !== "open" && this.facts.kind === "pg_tls" && code !== null) this.#explain(code);
@@ -234,10 +208,7 @@ export class RawConnection implements LinkEvents, RoutedConnection, Timed {
     this.#isClientGone = true;
     this.deadlineMs = Infinity;
     this.#context.deadlines.remove(this);
-    const { handler, onClosed } = this.#context;
-    if (this.isWaiting) handler.leaveGate(this);
-    this.service.traffic.disconnects++;
-    handler.releaseClaim(this);
-    onClosed(this);
+    this.routed.end();
+    this.#context.onClosed(this);
   }
 }

@@ -37,7 +37,7 @@ export class UdpListener {
     this.#context = {
       ...sessions,
       onClosed: (session) => {
-        this.#sessions.delete(keyOf(session.facts.ends.sourceIp, session.facts.ends.sourcePort));
+        this.#sessions.delete(keyOf(session.routed.facts.ends.sourceIp, session.routed.facts.ends.sourcePort));
         sessions.onClosed(session);
       },
     };

@@ -8,9 +8,8 @@ import type { Deadlines, Timed } from "../core/deadlines.ts";
 import type { Ends } from "../core/ends.ts";
 import { ProxyError, type ErrorCode } from "../core/errors.ts";
 import type { Route } from "../routing/router.ts";
-import type { LoggedConnection } from "./access-line.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
-import type { ConnectionHandler, RoutedConnection } from "./handle-connection.ts";
+import type { Carried, ConnectionHandler, RoutedConnection } from "./handle-connection.ts";
 
 /** What all UDP sessions of a worker share. */
 export interface UdpContext {
@@ -24,24 +23,10 @@ export interface UdpContext {
 const MOST_KEPT = 8;
 const MOST_KEPT_BYTES = 64 * 1024;
 
-export class UdpSession implements RoutedConnection, LoggedConnection, Timed {
+export class UdpSession implements Carried, Timed {
   deadlineMs: number;
-  readonly id: string;
-  readonly facts: { readonly kind: "udp"; readonly ends: Ends; readonly serverName: null };
-  readonly startedMs = performance.now();
-  service: EdgeService;
-  machine: EdgeMachine | null = null;
-  lastMachine: EdgeMachine | null = null;
-  tried: EdgeMachine[] | null = null;
-  attempts = 0;
-  isWaiting = false;
-  waitsFor: "asleep" | "full" = "asleep";
-  heldSinceMs = 0;
-  heldMs = 0;
-  hadToWake = false;
-  code: ErrorCode | null = null;
-  bytesReceived = 0;
-  bytesSent = 0;
+  /** How it gets to a machine, and what the log says of it. */
+  readonly routed: RoutedConnection;
   readonly #context: UdpContext;
   readonly #reply: (datagram: Buffer) => void;
   readonly #header: Buffer | null;
@@ -57,25 +42,21 @@ export class UdpSession implements RoutedConnection, LoggedConnection, Timed {
   constructor(ends: Ends, route: Route<EdgeService>, context: UdpContext, reply: (datagram: Buffer) => void) {
     this.#context = context;
     this.#reply = reply;
-    this.facts = { kind: "udp", ends, serverName: null };
-    this.service = route.service;
+    this.routed = context.handler.open({ kind: "udp", ends, serverName: null }, route.service, this);
     this.#header = route.port.rules.proxyProtocol === null ? null : writeDatagramHeader(ends);
     this.#idleMs = route.port.rules.idleTimeoutMs || context.idleMs;
-    this.id = context.handler.nextId();
     this.deadlineMs = context.deadlines.after(this.#idleMs);
     context.deadlines.add(this);
   }
 
   /** Looks for a machine. */
   begin(): void {
-    this.service.traffic.connects++;
-    this.#context.handler.open(this);
+    this.routed.begin();
   }
 
   onDatagram(datagram: Buffer): void {
     if (this.#isOver) return;
-    this.bytesReceived += datagram.length;
-    this.service.traffic.bytesIn += datagram.length;
+    this.routed.countReceived(datagram.length);
     this.deadlineMs = this.#context.deadlines.after(this.#idleMs);
     if (this.#kept !== null && this.#kept.length < MOST_KEPT && this.#keptBytes + datagram.length <= MOST_KEPT_BYTES) {
       this.#kept.push(datagram);
@@ -105,32 +86,21 @@ export class UdpSession implements RoutedConnection, LoggedConnection, Timed {
     this.close(code);
   }
 
-  onGateOpen(): boolean {
-    return this.#context.handler.onGateOpen(this);
-  }
-
-  onGateFailed(error: ProxyError): void {
-    this.#context.handler.leaveGate(this);
-    this.refuse(error.code);
-  }
-
   onDeadline(): void {
     // One that waits is ended by the gate.
-    if (this.isWaiting) this.deadlineMs = this.#context.deadlines.after(this.#idleMs);
+    if (this.routed.isWaiting) this.deadlineMs = this.#context.deadlines.after(this.#idleMs);
     else this.close(null);
   }
 
   close(code: ErrorCode | null): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    if (code !== null) this.code = code;
+    if (code !== null) this.routed.code = code;
     this.deadlineMs = Infinity;
-    const { deadlines, handler, onClosed } = this.#context;
+    const { deadlines, onClosed } = this.#context;
     deadlines.remove(this);
     this.#hangUp();
-    if (this.isWaiting) handler.leaveGate(this);
-    this.service.traffic.disconnects++;
-    handler.releaseClaim(this);
+    this.routed.end();
     onClosed(this);
   }
 
@@ -147,8 +117,7 @@ export class UdpSession implements RoutedConnection, LoggedConnection, Timed {
   #onReply(datagram: Buffer): void {
     if (this.#isOver) return;
     this.#kept = null;
-    this.bytesSent += datagram.length;
-    this.service.traffic.bytesOut += datagram.length;
+    this.routed.countSent(datagram.length);
     this.deadlineMs = this.#context.deadlines.after(this.#idleMs);
     this.#reply(datagram);
   }
@@ -157,12 +126,12 @@ export class UdpSession implements RoutedConnection, LoggedConnection, Timed {
   #onError(socket: Socket | null, error: NodeJS.ErrnoException): void {
     if (this.#isOver || socket === null || socket !== this.#socket) return;
     this.#hangUp();
-    const name = `${this.machine?.address?.host}:${this.machine?.address?.port}`;
+    const name = `${this.routed.machine?.address?.host}:${this.routed.machine?.address?.port}`;
     const failure =
       error.code === "ECONNREFUSED"
         ? new ProxyError("connect_refused", `nobody at "${name}" takes datagrams`, { cause: error })
         : new ProxyError("connect_failed", `"${name}" could not be reached: ${error.code ?? error.message}`, { cause: error });
-    this.#context.handler.onAttemptFailed(this, failure);
+    this.routed.onAttemptFailed(failure);
   }
 
   #hangUp(): void {

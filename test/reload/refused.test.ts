@@ -94,6 +94,8 @@ test("a reload says what of kittiwake.toml needs a restart, every time, and appl
       "region has changed: restart the node for it to come into force",
       "data_dir has changed: restart the node for it to come into force",
       "workers has changed: restart the node for it to come into force",
+      // Its file is in data_dir.
+      "state has changed: restart the node for it to come into force",
       "timeouts has changed: restart the node for it to come into force",
     ]);
   }

@@ -1,0 +1,141 @@
+// Hot path. How a request, or a connection that carries none, comes by a place on a machine: claimed at once, or waited for at the gate.
+// What becomes of it there is its own business; a place is given back by whoever was given it.
+
+import type { ErrorCode } from "../core/errors.ts";
+import { ProxyError } from "../core/errors.ts";
+import type { Balancer, Refusal } from "../routing/balancer.ts";
+import type { Router } from "../routing/router.ts";
+import type { Gate, Waiting } from "../wake/gate.ts";
+import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
+import type { Places } from "./places.ts";
+
+/** What wants to get to a machine. All fields but `service` and `tried` are written here alone. */
+export interface Attempted extends Waiting {
+  /** Set by the time it is routed. */
+  service: EdgeService | null;
+  /** The machine that a place is claimed on. */
+  machine: EdgeMachine | null;
+  lastMachine: EdgeMachine | null;
+  /** Machines that failed it. */
+  tried: EdgeMachine[] | null;
+  attempts: number;
+  /** At the gate. */
+  isWaiting: boolean;
+  waitsFor: "asleep" | "full";
+  heldSinceMs: number;
+  heldMs: number;
+  hadToWake: boolean;
+  /** Why the last attempt failed. */
+  code: ErrorCode | null;
+  /** A place on the machine is claimed for it. */
+  attempt(machine: EdgeMachine): void;
+  /** There is no machine for it. */
+  refuse(code: ErrorCode): void;
+}
+
+export interface AttemptsOptions {
+  readonly router: Router<EdgeService, EdgeApp>;
+  readonly balancer: Balancer;
+  readonly gate: Gate;
+  readonly places: Places;
+  /** All running machines are above their soft limit and another could be woken. Called often; the receiver thins it out. */
+  readonly onBusy: (service: EdgeService) => void;
+  /** One that waited for a machine to wake is on its way to it. */
+  readonly onServedAfterWake: (service: EdgeService, machine: EdgeMachine, heldMs: number) => void;
+}
+
+export class Attempts {
+  readonly #options: AttemptsOptions;
+
+  constructor(options: AttemptsOptions) {
+    this.#options = options;
+  }
+
+  /** To a machine that it has not tried, or to the gate. */
+  route(one: Attempted): void {
+    const service = one.service!;
+    const { gate, balancer } = this.#options;
+    // Who comes now must not overtake those who wait.
+    const waitsFor = one.tried === null ? gate.waitsFor(service) : null;
+    if (waitsFor !== null) return this.#hold(one, waitsFor);
+    const outcome = balancer.claim(service, one.tried);
+    if (typeof outcome !== "string") return this.#attempt(one, outcome);
+    if (outcome === "asleep" || outcome === "full") return this.#hold(one, outcome);
+    one.refuse(one.code ?? refusalCode(outcome));
+  }
+
+  /** The gate is open, and the service is this by now. False: it has to wait on. */
+  goOn(one: Attempted, service: EdgeService): boolean {
+    one.service = service;
+    one.tried = null;
+    const outcome = this.#options.balancer.claim(service, null);
+    if (outcome === "asleep" || outcome === "full") {
+      one.waitsFor = outcome;
+      return false;
+    }
+    const hadToWake = one.waitsFor === "asleep";
+    this.endWait(one);
+    if (typeof outcome === "string") {
+      one.refuse(refusalCode(outcome));
+      return true;
+    }
+    if (hadToWake) {
+      one.hadToWake = true;
+      this.#options.onServedAfterWake(service, outcome, one.heldMs);
+    }
+    this.#attempt(one, outcome);
+    return true;
+  }
+
+  /** Out of the gate, without having been asked. */
+  leaveGate(one: Attempted): void {
+    this.#options.gate.leave(one.service!, one);
+    this.endWait(one);
+  }
+
+  /** The gate has let go of it. */
+  endWait(one: Attempted): void {
+    one.isWaiting = false;
+    one.heldMs += performance.now() - one.heldSinceMs;
+  }
+
+  releaseClaim(one: Attempted): void {
+    const { machine } = one;
+    if (machine === null) return;
+    one.machine = null;
+    this.#options.places.release(one.service!, machine);
+  }
+
+  /** Its service as it is now; undefined when there is none any more. */
+  current({ service }: Attempted): EdgeService | undefined {
+    return this.#options.router.app(service!.app)?.services.find(({ key }) => key === service!.key);
+  }
+
+  #attempt(one: Attempted, machine: EdgeMachine): void {
+    const service = one.service!;
+    const { balancer, onBusy } = this.#options;
+    one.machine = machine;
+    one.lastMachine = machine;
+    one.attempts++;
+    one.code = null;
+    if (service.ranked.hasWakeable && balancer.isBusy(machine, service.softLimit)) onBusy(service);
+    one.attempt(machine);
+  }
+
+  #hold(one: Attempted, waitsFor: "asleep" | "full"): void {
+    one.isWaiting = true;
+    one.waitsFor = waitsFor;
+    one.heldSinceMs = performance.now();
+    try {
+      this.#options.gate.hold(one.service!, one);
+    } catch (error) {
+      if (!(error instanceof ProxyError)) throw error;
+      this.endWait(one);
+      one.refuse(error.code);
+    }
+  }
+}
+
+function refusalCode(refusal: Exclude<Refusal, "asleep" | "full">): ErrorCode {
+  return refusal === "unhealthy" ? "no_healthy_machine" : "no_machine";
+}
