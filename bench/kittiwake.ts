@@ -43,7 +43,11 @@ address = "127.0.0.1:${backendPort}"
 }
 
 /** @param apps `fly.toml` texts by name; @param files further files of the configuration's directory */
-export async function startKittiwake(apps: Record<string, string>, files: Record<string, string> = {}, workers = 1): Promise<BenchNode> {
+export async function startKittiwake(
+  apps: Record<string, string>,
+  files: Record<string, string | Buffer> = {},
+  workers = 1,
+): Promise<BenchNode> {
   const dir = mkdtempSync(join(tmpdir(), "kittiwake-bench-"));
   const config = [
     'region = "ams"',
@@ -77,7 +81,7 @@ export async function startKittiwake(apps: Record<string, string>, files: Record
   };
 }
 
-function write(path: string, text: string): void {
+function write(path: string, text: string | Buffer): void {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, text);
 }

@@ -180,9 +180,7 @@ class Worker {
         this.#close(message.key);
         break;
       case "certificate":
-        this.#sni.set(message.hostname, message.certificate);
-        this.#certificatesWanted.get(message.hostname)?.resolve(message.certificate);
-        this.#certificatesWanted.delete(message.hostname);
+        this.#learnCertificate(message.hostname, message.certificate);
         break;
       case "certificates_changed":
         this.#sni.forget(message.names);
@@ -342,6 +340,14 @@ class Worker {
     this.#certificatesWanted.set(hostname, wanted);
     this.#send({ type: "certificate_wanted", hostname });
     return wanted.promise;
+  }
+
+  /** An answer is kept by whoever asked, unless it was overtaken by news. */
+  #learnCertificate(hostname: string, certificate: IssuedCertificate): void {
+    const wanted = this.#certificatesWanted.get(hostname);
+    if (wanted === undefined) return this.#sni.set(hostname, certificate);
+    this.#certificatesWanted.delete(hostname);
+    wanted.resolve(certificate);
   }
 
   #hintBusy(service: EdgeService): void {

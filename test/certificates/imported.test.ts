@@ -2,7 +2,7 @@
 // deleted; and what a fleet of two nodes on one store makes of them.
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -92,6 +92,36 @@ describe("an imported certificate", () => {
     assert.deepEqual(await served(edge, "a.example.com"), new Set([await fingerprintOf(edge, "a.example.com", "imported")]));
     await certs(edge, "delete", "*.example.com");
     assert.ok(!(await served(edge, "b.example.com")).has(wildcard));
+  });
+
+  test("is exchanged under load without a failed handshake, and new connections get the new one at once", async () => {
+    await using edge = await start({ workers: 2 });
+    await importAll(edge, await ca.leaf([NAME]));
+    const current = { fingerprints: new Set([await fingerprintOf(edge, NAME, "imported")]) };
+    let isOver = false;
+    let handshakes = 0;
+    // Each fails the test where its handshake does, or where its certificate was gone before it began.
+    const lane = async (): Promise<void> => {
+      while (!isOver) {
+        const allowed = current.fingerprints;
+        const got = await served(edge, NAME);
+        assert.ok(got.isSubsetOf(allowed.union(current.fingerprints)), "a certificate of the past");
+        handshakes++;
+      }
+    };
+    const lanes = Promise.all(Array.from({ length: 4 }, lane));
+    for (let round = 0; round < 5; round++) {
+      const next = await ca.leaf([NAME]);
+      const fingerprint = new X509Certificate(next.pem).fingerprint256.replaceAll(":", "").toLowerCase();
+      current.fingerprints = current.fingerprints.union(new Set([fingerprint]));
+      await importAll(edge, next);
+      current.fingerprints = new Set([fingerprint]);
+      const before = handshakes;
+      await eventually(() => handshakes >= before + 8, "more handshakes");
+    }
+    isOver = true;
+    await lanes;
+    assert.ok(handshakes >= 40);
   });
 
   test("is still there after a restart, and in the store only sealed", async () => {
@@ -210,7 +240,7 @@ describe("an imported certificate", () => {
       await importAll(edge, certificate);
       const before = secretOf();
       const [rotated] = await Promise.all([certs(edge, "rotate-secret"), served(edge, NAME, 10)]);
-      assert.match(rotated.stdout, /^sealed 1 entries anew with the secret [0-9a-f]{8}$/m);
+      assert.match(rotated.stdout, /^sealed \d entries anew with the secret [0-9a-f]{8}$/m);
       assert.notEqual(secretOf(), before);
       assert.equal((await certs(edge, "export", NAME, "--private-key")).stdout, certificate.keyPem + certificate.pem + ca.intermediatePem);
     }

@@ -164,6 +164,38 @@ describe("the certificate of a handshake", () => {
     assert.equal((await ask(sni, "hello.localhost")).context, renewed.context);
   });
 
+  test("is asked for again once it was forgotten, by its name or by a wildcard above it", async () => {
+    const { sni, asked } = createSni({ clientAuth: () => null });
+    const names = ["a.example.com", "b.example.com", "x.a.example.com", "example.com", "127.0.0.1"];
+    for (const name of names) await ask(sni, name);
+    const kept = async (): Promise<string[]> => {
+      asked.length = 0;
+      for (const name of names) await ask(sni, name);
+      return names.filter((name) => !asked.includes(name));
+    };
+    sni.forget(["example.com", "nobody.example.com"]);
+    assert.deepEqual(await kept(), ["a.example.com", "b.example.com", "x.a.example.com", "127.0.0.1"]);
+    sni.forget(["*.example.com"]);
+    assert.deepEqual(await kept(), ["x.a.example.com", "example.com", "127.0.0.1"]);
+    sni.forget(["*.com", "*.a.example.com"]);
+    assert.deepEqual(await kept(), ["a.example.com", "b.example.com", "127.0.0.1"]);
+  });
+
+  test("that was forgotten while it was on its way is good for those who wait, and not kept", async () => {
+    const gate = Promise.withResolvers<IssuedCertificate>();
+    let fetches = 0;
+    const { sni } = createSni({ fetch: () => (fetches++ === 0 ? gate.promise : ca.issue("hello.localhost")) });
+    const waiting = [ask(sni, "hello.localhost"), ask(sni, "hello.localhost")];
+    sni.forget(["hello.localhost"]);
+    gate.resolve(await ca.issue("hello.localhost"));
+    const [first] = await Promise.all(waiting);
+    assert.ok(first!.context);
+    const second = await ask(sni, "hello.localhost");
+    assert.deepEqual([second.isSync, fetches], [false, 2]);
+    assert.notEqual(second.context, first!.context);
+    assert.equal((await ask(sni, "hello.localhost")).isSync, true);
+  });
+
   test("is fetched anew once it has expired", async () => {
     let nowMs = Date.now();
     const { sni, asked } = createSni({ now: () => nowMs });

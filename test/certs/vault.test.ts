@@ -3,15 +3,17 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { EventEmitter, once } from "node:events";
+import { join } from "node:path";
 import { before, describe, test } from "node:test";
 
 import { Secret } from "../../src/certs/secret.ts";
 import { Vault, type NewAcmeCertificate, type VaultOptions } from "../../src/certs/vault.ts";
 import type { ProxyError } from "../../src/core/errors.ts";
 import { MemoryStore } from "../../src/state/memory-store.ts";
+import { SqliteStore } from "../../src/state/sqlite-store.ts";
 import type { Fence, Store } from "../../src/state/store.ts";
 import { TestAuthority, type LeafOptions } from "../support/test-authority.ts";
-import { recordingLog, silent } from "./fixtures.ts";
+import { recordingLog, ScratchDirectory, silent } from "./fixtures.ts";
 
 const MINUTE_MS = 60_000;
 const SECRET = randomBytes(32).toString("base64");
@@ -277,6 +279,58 @@ describe("the vault", () => {
     assert.deepEqual(other.vault.issued("www.example.com")?.hostname, "www.example.com");
   });
 
+  test("on a full disk keeps what it has, refuses what is new, and takes it once there is room", async () => {
+    using scratch = new ScratchDirectory();
+    const path = join(scratch.path, "state.db");
+    const roomy = new SqliteStore({ path });
+    const first = await createNode(roomy);
+    await first.vault.putImported(await imported(["www.example.com"]));
+    await roomy.close();
+    await using full = disposable(new SqliteStore({ path, maxBytes: 1 }));
+    const { vault, news } = await createNode(full);
+    await vault.load();
+    const put = await imported(Array.from({ length: 400 }, (_, index) => `name-${index}.example.com`));
+    await assert.rejects(
+      vault.putImported(put),
+      (error: ProxyError) => error.code === "store_unavailable" && !error.message.includes("PRIVATE"),
+    );
+    assert.equal(vault.serving("name-1.example.com"), null);
+    assert.ok(vault.issued("www.example.com"));
+    assert.equal(news.length, 1);
+    await full.close();
+    await using again = disposable(new SqliteStore({ path }));
+    const later = await createNode(again);
+    await later.vault.load();
+    await later.vault.putImported(put);
+    assert.ok(later.vault.issued("name-399.example.com") && later.vault.issued("www.example.com"));
+  });
+
+  test("is read with as many questions to the store for thousands of certificates as for one", async () => {
+    const asked: string[] = [];
+    const store = new MemoryStore();
+    const counting = new Proxy(store, {
+      get: (target, name: "list") => {
+        const method = target[name];
+        return (...parameters: [string]) => {
+          asked.push([name, ...parameters].join(" "));
+          return method.apply(target, parameters);
+        };
+      },
+    });
+    const { vault } = await createNode(counting);
+    await vault.putAcme(await acme("a.example.com"), await fence(store, "a.example.com"));
+    const form = JSON.parse((await store.get("certs/acme/a.example.com"))!.value) as { names: string[] };
+    for (let index = 0; index < 3000; index++) {
+      const name = `app-${index}.example.com`;
+      await store.put(`certs/acme/${name}`, JSON.stringify({ ...form, names: [name], fingerprint: String(index) }));
+    }
+    asked.length = 0;
+    await vault.load();
+    assert.deepEqual(asked, ["revision", "list certs/acme/", "list certs/imported/"]);
+    assert.equal(vault.list().length, 3001);
+    assert.equal(vault.serving("app-2999.example.com")?.fingerprint, "2999");
+  });
+
   test("goes on without an entry that cannot be read", async () => {
     const store = new MemoryStore();
     await store.put("certs/acme/a.example.com", "{}");
@@ -292,3 +346,8 @@ describe("the vault", () => {
     assert.equal(vault.list().length, 1);
   });
 });
+
+/** Closed at the end of the test. */
+function disposable(store: SqliteStore): SqliteStore & AsyncDisposable {
+  return Object.assign(store, { [Symbol.asyncDispose]: () => store.close() });
+}

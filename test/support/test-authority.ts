@@ -31,6 +31,8 @@ export interface LeafOptions {
   readonly rsaBits?: number;
   /** Signed by the root itself. */
   readonly isDirect?: boolean;
+  /** For certificates by the thousand: all that ask for it have one key. */
+  readonly hasSharedKey?: boolean;
 }
 
 interface Signer {
@@ -43,6 +45,7 @@ export class TestAuthority {
   readonly intermediatePem: string;
   readonly #root: Signer;
   readonly #intermediate: Signer;
+  #sharedKeys: Promise<webcrypto.CryptoKeyPair> | null = null;
 
   private constructor(root: Signer, intermediate: Signer) {
     this.#root = root;
@@ -74,9 +77,9 @@ export class TestAuthority {
 
   /** @param names host names, wildcards, or what else alternative names can be */
   async leaf(names: readonly (string | JsonGeneralName)[], options: LeafOptions = {}): Promise<TestCertificate> {
-    const { rsaBits, isDirect = false } = options;
+    const { rsaBits, isDirect = false, hasSharedKey = false } = options;
     const signer = isDirect ? this.#root : this.#intermediate;
-    const keys = await generateKeys(rsaBits);
+    const keys = await (hasSharedKey ? (this.#sharedKeys ??= generateKeys(rsaBits)) : generateKeys(rsaBits));
     const alternatives = names.map((name) => (typeof name === "string" ? { type: "dns" as const, value: name } : name));
     const certificate = await X509CertificateGenerator.create({
       notBefore: options.notBefore ?? new Date(Date.now() - HOUR_MS),
