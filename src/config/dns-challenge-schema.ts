@@ -49,7 +49,11 @@ export const dynamicUpdates = z
       description: "Zone that is updated; names outside of it are answered by `[tls.acme.dns]`.",
       fallback: "what the server says",
     }),
-    ttl: duration({ minMs: 1000, maxMs: 86_400_000 }).prefault("60s").describe("How long resolvers may remember a record."),
+    ttl: duration({ maxMs: 86_400_000 })
+      .prefault("0s")
+      .describe(
+        "How long resolvers may remember a record; for so long the validation of a name fails after that of its wildcard, and the other way round.",
+      ),
     name_servers: z.array(address()).default([]).meta({
       description: "Servers that must show a record before the authority looks for it.",
       fallback: "those of the zone's NS records",

@@ -33,7 +33,7 @@ test("dynamic updates are signed with the secret in a file", (t) => {
       server: { host: "192.0.2.53", port: 53 },
       key: { name: "kittiwake", algorithm: "hmac-sha256", secret: Buffer.alloc(32, 1) },
       zone: null,
-      ttlS: 60,
+      ttlS: 0,
       nameServers: [],
       propagationMs: 60_000,
     },

@@ -8,6 +8,7 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Address } from "../../src/core/app.ts";
 import { createLeaf, createRoot, createSigner } from "../../src/certs/sign.ts";
 import { createPrivateKey } from "node:crypto";
 import { freePort } from "./backend.ts";
@@ -22,6 +23,8 @@ export interface PebbleOptions {
   readonly externalAccounts?: Readonly<Record<string, string>>;
   /** TXT records for DNS-01: values by name. */
   readonly texts?: (name: string) => readonly string[];
+  /** Whom it asks for names instead: a resolver. */
+  readonly resolver?: Address;
   /** Its port, if it must be that of an earlier one. */
   readonly port?: number;
   /** Keep the files of an earlier one. */
@@ -77,7 +80,8 @@ export class Pebble implements AsyncDisposable {
     };
     const config = join(dir, "pebble.json");
     writeFileSync(config, JSON.stringify({ pebble }));
-    const child = spawn("pebble", ["-config", config, "-dnsserver", `127.0.0.1:${names.port}`], {
+    const { host, port } = options.resolver ?? { host: "127.0.0.1", port: names.port };
+    const child = spawn("pebble", ["-config", config, "-dnsserver", `${host}:${port}`], {
       // Of its own accord it sleeps for up to 15 seconds before it validates.
       env: { ...process.env, PEBBLE_VA_NOSLEEP: "1" },
       stdio: ["ignore", "pipe", "pipe"],
