@@ -30,7 +30,7 @@ describe("on a port with TLS that is passed through", async () => {
     echo: rawApp("echo", { machines: [echo.port], port: PASS }),
     web: staticApp("web", web.port),
   };
-  const node: TestNode = await startTestNode({ apps, workers: 2, tables: '[timeouts]\ntls_handshake = "1s"' });
+  const node: TestNode = await startTestNode({ apps, workers: 2, tables: '[timeouts]\ntls_handshake = "60s"' });
   for (const app of Object.keys(apps)) {
     await eventually(() => node.node.control.machines(app).every(({ state }) => state === "started"), `the machines of ${app}`);
   }
@@ -115,9 +115,7 @@ describe("on a port with TLS that is passed through", async () => {
   test("a ClientHello that never ends takes no longer than a handshake may", async () => {
     using client = await connect();
     client.send(inRecords(helloMessage({ name: "one.localhost" })).subarray(0, 40));
-    const startedMs = performance.now();
-    await client.untilEnd();
-    assert.ok(performance.now() - startedMs < 4000);
+    await node.endsAfter(60_000, client.untilEnd());
     using left = await connect();
     left.send(Buffer.from([22, 3])).reset();
   });

@@ -30,7 +30,7 @@ describe("a port with pg_tls", async () => {
     header: rawApp("header", { machines: [header.port], port: 'port = 5433\nhandlers = ["pg_tls", "proxy_proto"]' }),
     down: rawApp("down", { machines: [await freePort()], port: 'port = 5434\nhandlers = ["pg_tls"]' }),
   };
-  const node = await startTestNode({ apps, ports: [PORT, 5433, 5434], tables: '[timeouts]\ntls_handshake = "1s"' });
+  const node = await startTestNode({ apps, ports: [PORT, 5433, 5434], tables: '[timeouts]\ntls_handshake = "60s"' });
   for (const name of Object.keys(apps)) {
     await eventually(() => node.node.control.machines(name).every(({ state }) => state === "started"), `the machine of ${name}`);
   }
@@ -132,9 +132,7 @@ describe("a port with pg_tls", async () => {
 
   test("waits for a request no longer than for a handshake", async () => {
     using client = RawClient.of(dial());
-    const startedMs = performance.now();
-    await client.send(SSL_REQUEST.subarray(0, 5)).untilEnd();
-    assert.ok(performance.now() - startedMs < 4000);
+    await node.endsAfter(60_000, client.send(SSL_REQUEST.subarray(0, 5)).untilEnd());
   });
 });
 

@@ -31,7 +31,7 @@ const apps = {
   v2: app("v2", 'port = 6002\nhandlers = ["proxy_proto"]\nproxy_proto_options = { version = "v2" }'),
   tls: app("tls", 'port = 6003\nhandlers = ["proxy_proto", "tls"]'),
 };
-const options = { apps, ports: [6000, 6001, 6002, 6003], workers: 2, tables: '[timeouts]\ntls_handshake = "1s"' };
+const options = { apps, ports: [6000, 6001, 6002, 6003], workers: 2, tables: '[timeouts]\ntls_handshake = "60s"' };
 /** This computer is a proxy in front of one node, and a client like any other of the other one. */
 const node = await startTestNode(options);
 const behind = await startTestNode({ ...options, edge: 'proxy_protocol_from = ["192.0.2.0/24", "127.0.0.0/8"]' });
@@ -166,9 +166,7 @@ describe("from a proxy in front", () => {
   test("a header that does not end takes no longer than a handshake may", async () => {
     using client = await RawClient.connect(behind.httpPort);
     client.send("PROXY TCP4 ");
-    const startedMs = performance.now();
-    await client.untilEnd();
-    assert.ok(performance.now() - startedMs < 4000);
+    await behind.endsAfter(60_000, client.untilEnd());
   });
 });
 

@@ -143,11 +143,13 @@ test("what seems to come from the port itself is dropped, or it would be answere
 
 test("a session ends after its time without a datagram, and gives its place back", async (t) => {
   using machine = (await Peer.bound()).echoes("m");
-  const node = await startUdp(t, { machines: [machine.port], tables: '[timeouts]\nudp_idle = "500ms"' });
+  const node = await startUdp(t, { machines: [machine.port], tables: '[timeouts]\nudp_idle = "60s"' });
   using client = await Peer.bound();
   client.send("a", node.boundPort(PORT, "udp"));
   await client.until(1);
+  await node.passTime(50_000);
   assert.equal(inFlight(node), 1);
+  await node.passTime(20_000);
   await eventually(() => inFlight(node) === 0, "the session to end");
   const log = (): string => readFileSync(join(node.dir, "node.log"), "utf8");
   await eventually(() => /"protocol":"UDP","scheme":"udp","port":5300.*"bytes_in":1,"bytes_out":4/.test(log()), "its line in the log");
@@ -175,12 +177,16 @@ test("beyond so many sessions new clients are dropped, and the others go on", as
 test("at the hard limit a client waits with its first datagrams for a place", async (t) => {
   using machine = (await Peer.bound()).echoes("m");
   const service = 'concurrency = { type = "connections", hard_limit = 1 }';
-  const node = await startUdp(t, { machines: [machine.port], service, port: 'kittiwake = { idle_timeout = "700ms" }' });
+  const more = 'wake_timeout = "10m"';
+  const node = await startUdp(t, { machines: [machine.port], service, port: 'kittiwake = { idle_timeout = "60s" }', more });
   const port = node.boundPort(PORT, "udp");
   using first = (await Peer.bound()).send("first", port);
   await first.until(1);
   using second = await Peer.bound();
   for (let i = 0; i < 12; i++) second.send(`${i}`, port);
+  await node.settle();
+  assert.equal(machine.received.length, 1);
+  await node.passTime(70_000);
   // What is more than is kept for one that waits is lost.
   const texts = await second.until(8);
   assert.equal(machine.received.length, 9);
