@@ -8,7 +8,6 @@ import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import { constants, type ClientHttp2Stream } from "node:http2";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { after, describe, test } from "node:test";
 import {
   brotliDecompressSync,
@@ -19,7 +18,7 @@ import {
   zstdDecompressSync,
 } from "node:zlib";
 import { startBackend, staticApp } from "../support/backend.ts";
-import { eventually } from "../support/eventually.ts";
+import { eventually, untilStill } from "../support/eventually.ts";
 import { get, head, HOST, startEdge } from "../support/edge.ts";
 import { Http2Client, responseOf } from "../support/http2-client.ts";
 import type { Message } from "../support/message.ts";
@@ -317,14 +316,8 @@ for (const coding of CODINGS) {
       const headers = { ":authority": "served.localhost", "accept-encoding": coding };
       const answer = protocol === "HTTP/2" ? client.open(headers) : await open("/", coding);
       answer.pause();
-      let before = -1;
       // It stops when every buffer on the way is full.
-      await eventually(async () => {
-        const isStill = machine.sent === before && machine.sent > 0;
-        before = machine.sent;
-        await delay(100);
-        return isStill && machine.sent === before;
-      }, "the machine to wait");
+      await untilStill(() => machine.sent);
       assert.ok(machine.sent < NOISE_PIECES / 2, `${machine.sent} of ${NOISE_PIECES} pieces were taken from the machine`);
       const body = Buffer.concat(await answer.toArray());
       assert.ok(DECOMPRESS[coding](body).equals(machine.noise));

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { get, head, HOST, rootOf, startEdge } from "../support/edge.ts";
-import { eventually } from "../support/eventually.ts";
-import { RawClient } from "../support/raw-client.ts";
+import { eventually, untilStill } from "../support/eventually.ts";
+import { pour, RawClient } from "../support/raw-client.ts";
 import { response } from "../support/scripted-backend.ts";
 
 const edge = await startEdge();
@@ -70,14 +70,13 @@ for (const scheme of ["http", "https"] as const) {
   test(`in the middle of a download that it does not read over ${scheme}, by reset`, async () => {
     await edge.backend.answers((_, machine) => {
       machine.send(`HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n`);
-      for (let i = 0; i < 8; i++) machine.send(LARGE);
       return null;
     });
     using client = await connect(scheme);
     client.send(get());
     await client.until((text) => text.length > 0);
     client.socket.pause();
-    await delay(100);
+    await untilStill(pour(await edge.backend.connection()));
     client.reset();
     await untilAllIsLetGo();
   });
@@ -88,7 +87,7 @@ test("a client that only closed its sending side is not taken for one that left"
   using client = await edge.connect();
   client.send(get()).end();
   await edge.backend.request();
-  await delay(50);
+  await edge.test.settle();
   assert.equal(edge.inFlight, 1);
   edge.backend.connections[0]!.send(response("late"));
   assert.equal((await client.response()).body, "late");

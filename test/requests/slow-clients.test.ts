@@ -8,10 +8,9 @@ import { request as httpsRequest } from "node:https";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { after, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { startBackend, staticApp } from "../support/backend.ts";
 import { HOST, rootOf } from "../support/edge.ts";
-import { eventually, isSoWithin } from "../support/eventually.ts";
+import { eventually, isSoWithin, untilStill } from "../support/eventually.ts";
 import { startTestNode } from "../support/node.ts";
 import { RawClient } from "../support/raw-client.ts";
 
@@ -22,7 +21,7 @@ const backend = await startBackend((request, answer) => machine.listener(request
 const apps = ["hello", "kept", "last-close", "last-old", "last-half", "last-close-tls", "last-old-tls", "last-half-tls"];
 const node = await startTestNode({
   apps: Object.fromEntries(apps.map((app) => [app, staticApp(app, backend.port)])),
-  tables: '[timeouts]\nkeep_alive_idle = "3s"',
+  tables: '[timeouts]\nkeep_alive_idle = "10m"',
 });
 after(async () => {
   await backend[Symbol.asyncDispose]();
@@ -32,12 +31,14 @@ after(async () => {
 const BLOCK = Buffer.alloc(256 * 1024, "0123456789abcdef");
 /** Together far more than the kernel keeps for two connections. */
 const BLOCKS = 160;
+const SMALL_PIECES = 40_000;
 /** More than the kernel and the edge keep for a client that does not read. */
 const LARGE = Buffer.alloc(8 * 1024 * 1024, BLOCK);
 /** Less than the edge itself keeps, so that what was taken is not all with the kernel. */
 const RESOLUTION_BYTES = 24 * 1024;
-const LONGER_THAN_LINGERING_MS = 2500;
-const KEEP_ALIVE_MS = 3000;
+/** Nobody waits for these: the tests have the time pass (TestNode.passTime). */
+const LONGER_THAN_LINGERING_MS = 10_000;
+const KEEP_ALIVE_MS = 600_000;
 const TOTAL_SUM = sumOf(Array.from({ length: BLOCKS }, () => BLOCK));
 /** What the kernel holds for two connections at most; the node's own share is small beside it. */
 const MOST_IN_BETWEEN = 32 * 1024 * 1024;
@@ -50,7 +51,7 @@ for (const scheme of ["http", "https"] as const) {
     machine.listener = (_, answer) => void pipeline(source.stream, answer);
     const [answer] = (await once(open(scheme, "GET").end(), "response")) as [IncomingMessage];
     const before = process.memoryUsage.rss();
-    await source.untilStill();
+    await untilStill(() => source.bytes);
     assert.ok(source.bytes < MOST_IN_BETWEEN, `${source.bytes} bytes were taken from the machine`);
     assertSmall(process.memoryUsage.rss() - before);
     assert.equal(await sumOfStream(answer), TOTAL_SUM);
@@ -64,7 +65,7 @@ for (const scheme of ["http", "https"] as const) {
     void pipeline(source.stream, upload);
     const [request, answer] = await arrived;
     const before = process.memoryUsage.rss();
-    await source.untilStill();
+    await untilStill(() => source.bytes);
     assert.ok(source.bytes < MOST_IN_BETWEEN, `${source.bytes} bytes were taken from the client`);
     assertSmall(process.memoryUsage.rss() - before);
     assert.equal(await sumOfStream(request), TOTAL_SUM);
@@ -75,17 +76,18 @@ for (const scheme of ["http", "https"] as const) {
 }
 
 test("an upload in small chunks reaches a machine that reads late, to the last of them", async () => {
-  machine.listener = (request, answer) => {
-    // Long enough for the edge to have its hands full.
-    setTimeout(() => void sumOfStream(request).then((sum) => answer.end(sum)), 500);
-  };
+  const { promise: arrived, resolve: onArrived } = Promise.withResolvers<[IncomingMessage, ServerResponse]>();
+  machine.listener = (request, answer) => onArrived([request, answer]);
   const piece = Buffer.alloc(1000, "x");
-  const pieces = Array.from({ length: 12_000 }, () => piece);
+  const source = new Blocks(piece, SMALL_PIECES);
   const upload = open("http", "POST");
-  for (const chunk of pieces) upload.write(chunk);
-  upload.end();
+  void pipeline(source.stream, upload);
+  const [request, late] = await arrived;
+  // Until the edge has its hands full.
+  assert.ok((await untilStill(() => source.bytes)) < MOST_IN_BETWEEN);
+  late.end(await sumOfStream(request));
   const [answer] = (await once(upload, "response")) as [IncomingMessage];
-  assert.equal(String(Buffer.concat(await answer.toArray())), sumOf(pieces));
+  assert.equal(String(Buffer.concat(await answer.toArray())), sumOf(Array.from({ length: SMALL_PIECES }, () => piece)));
 });
 
 /** An app of its own for each way in which a response can be the last one of its connection, so that its place can be watched. */
@@ -111,7 +113,7 @@ test("the last response of a connection reaches a client that reads it late, to 
   const [kept, ...held] = await Promise.all([KEPT, ...LAST_RESPONSES].map((kind) => largestHeld(kind, asked)));
   kept!.client.socket.resume();
   assert.equal((await kept!.client.response()).body.length, kept!.bytes);
-  await delay(LONGER_THAN_LINGERING_MS);
+  await node.passTime(LONGER_THAN_LINGERING_MS);
   for (const [i, { client, bytes }] of held.entries()) {
     using reading = client;
     reading.socket.resume();
@@ -119,7 +121,7 @@ test("the last response of a connection reaches a client that reads it late, to 
     assert.equal(body.length, bytes, LAST_RESPONSES[i]!.app);
   }
   // Although it was read late, that was its last word for as long as a connection may rest.
-  await eventually(() => kept!.client.ended, "the connection that rests to be closed", 2 * KEEP_ALIVE_MS);
+  await node.endsAfter(KEEP_ALIVE_MS - LONGER_THAN_LINGERING_MS, kept!.client.untilEnd());
 });
 
 type LastResponse = (typeof LAST_RESPONSES)[number] | typeof KEPT;
@@ -169,26 +171,19 @@ function open(scheme: "http" | "https", method: string): ClientRequest {
 class Blocks {
   bytes = 0;
   readonly stream: Readable;
+  readonly #block: Buffer;
+  readonly #count: number;
 
-  constructor() {
+  constructor(block = BLOCK, count = BLOCKS) {
+    this.#block = block;
+    this.#count = count;
     this.stream = Readable.from(this.#blocks(), { objectMode: false, highWaterMark: 1 });
   }
 
-  /** Resolves when nothing more is taken. */
-  async untilStill(): Promise<void> {
-    let before = 0;
-    const isStill = async (): Promise<boolean> => {
-      before = this.bytes;
-      await delay(150);
-      return this.bytes > 0 && this.bytes === before;
-    };
-    await eventually(isStill, "the transfer to stop");
-  }
-
   *#blocks(): Generator<Buffer> {
-    for (let i = 0; i < BLOCKS; i++) {
-      this.bytes += BLOCK.length;
-      yield BLOCK;
+    for (let i = 0; i < this.#count; i++) {
+      this.bytes += this.#block.length;
+      yield this.#block;
     }
   }
 }

@@ -4,11 +4,10 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { after, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { WebSocket, WebSocketServer } from "ws";
 import { startBackend, staticApp } from "../support/backend.ts";
 import { get, HOST, rootOf, startEdge } from "../support/edge.ts";
-import { eventually, isSoWithin } from "../support/eventually.ts";
+import { eventually, isSoWithin, untilStill } from "../support/eventually.ts";
 import { startTestNode } from "../support/node.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { response } from "../support/scripted-backend.ts";
@@ -141,7 +140,7 @@ test("what a client sends right behind its upgrade is held until the machine has
   client.send(`${UPGRADE}early`);
   await edge.backend.request();
   client.send(" bird");
-  await delay(50);
+  await edge.test.settle();
   const [machine] = edge.backend.connections;
   assert.equal(machine!.rest, "");
   machine!.send(SWITCHED);
@@ -284,12 +283,13 @@ for (const scheme of ["http", "https"] as const) {
         const before = process.memoryUsage.rss();
         const block = Buffer.alloc(1024 * 1024, "x");
         let sent = 0;
-        let isTaken = true;
-        while (isTaken && sent < 64) {
-          ends[from].socket.write(block);
-          sent++;
-          isTaken = await isSoWithin(300, () => ends[from].socket.writableLength === 0);
-        }
+        const write = (): void => {
+          while (sent++ < 63 && ends[from].socket.write(block));
+        };
+        ends[from].socket.on("drain", write);
+        write();
+        await untilStill(() => sent);
+        ends[from].socket.off("drain", write);
         assert.ok(sent < 40, `${sent} MB were taken from the ${from}`);
         assert.ok(process.memoryUsage.rss() - before < 24 * 1024 * 1024);
         ends[to].socket.resume();
