@@ -73,7 +73,7 @@ describe("a node that stops", () => {
     // It was told, but it did not answer.
     await tunnel.untilEnd();
     assert.equal(tunnel.rest, "\x88\x02\x03\xe9");
-    assert.ok(tookMs > 290 && tookMs < 5000, `${tookMs} ms`);
+    assert.ok(tookMs > 290 && tookMs < 20_000, `${tookMs} ms`);
   });
 
   test("leaves its machines running when asked to, for the next one", async (t) => {

@@ -4,9 +4,8 @@ import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { after, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { get, head, startEdge, type Edge } from "../support/edge.ts";
-import { eventually } from "../support/eventually.ts";
+import { eventually, isSoWithin } from "../support/eventually.ts";
 import { response } from "../support/scripted-backend.ts";
 
 const edge: Edge = await startEdge();
@@ -82,7 +81,7 @@ test("a connection goes on after a response that came while the end of the body 
     const machine = await edge.backend.connection(index);
     machine.socket.pause();
     client.send(LARGE.subarray(0, bytes));
-    await delay(60);
+    if (await isSoWithin(60, () => client.socket.writableLength === 0)) await edge.test.settle();
     machine.send(answered);
     const answer = await client.response();
     assert.equal(answer.body, "early");

@@ -81,8 +81,8 @@ describe("a wake", () => {
     t.diagnostic(`first byte: warm ${warmMs.toFixed(1)} ms, from suspended ${suspendedMs.toFixed(1)} ms`);
     t.diagnostic(`from stopped: ${addedMs.toFixed(1)} ms more than the app takes from its start to listening`);
     // The sharp figures are the benchmark's to hold; where other tests run at the same time they cannot be.
-    assert.ok(suspendedMs - warmMs < 100, `${suspendedMs} ms against ${warmMs} ms`);
-    assert.ok(addedMs < 500, `${addedMs} ms`);
+    assert.ok(suspendedMs - warmMs < 500, `${suspendedMs} ms against ${warmMs} ms`);
+    assert.ok(addedMs < 2000, `${addedMs} ms`);
   });
 
   test("is told with what it took, and the machine's part of it", async () => {

@@ -80,8 +80,7 @@ describe("a host with processes", () => {
     const { record } = await rig.host.start("hello", AMS);
     assert.equal(await answerOf(rig), `${record.pid} ams`);
     await rig.host.suspend("hello", AMS);
-    const { startMs } = await rig.host.start("hello", AMS);
-    assert.ok(startMs < 500, `${startMs} ms to resume`);
+    await rig.host.start("hello", AMS);
     assert.equal(await answerOf(rig), `${record.pid} ams`);
   });
 

@@ -30,7 +30,7 @@ suite("stopping a process", { timeout: 20_000 }, () => {
     const began = performance.now();
     await harness.driver.stop(machine, handle);
     const tookMs = performance.now() - began;
-    assert.ok(tookMs >= 199 && tookMs < 2000, `took ${tookMs} ms`);
+    assert.ok(tookMs >= 199 && tookMs < 10_000, `took ${tookMs} ms`);
     assert.deepEqual(pids.filter(runs), []);
     assert.deepEqual(harness.events.exits, []);
   });
