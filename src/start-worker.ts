@@ -152,6 +152,7 @@ class Worker {
     this.#tls = {
       context: (versions, isSelfSigned, clientAuth) => this.#contexts.context(versions, isSelfSigned, clientAuth),
       SNICallback: this.#sni,
+      namesOf: (hostname) => this.#sni.namesOf(hostname),
     };
   }
 

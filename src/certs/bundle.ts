@@ -5,8 +5,8 @@ import { createPrivateKey, type KeyObject, type X509Certificate } from "node:cry
 import { createSecureContext } from "node:tls";
 
 import { ProxyError } from "../core/errors.ts";
+import { alternativeNames } from "./alternative-names.ts";
 import { splitPem } from "./pem.ts";
-import { canonicalServerName } from "./server-name.ts";
 import { parseCertificate } from "./stored-certificate.ts";
 import { tlsOptions } from "./tls-options.ts";
 
@@ -80,17 +80,9 @@ function refuseExpired(leaf: X509Certificate, nowMs: number): void {
   throw invalid(`the certificate for ${describe(leaf)} expired on ${leaf.validToDate.toISOString()}`);
 }
 
-/** Those that clients compare with: alternative names. The common name has not counted for years (RFC 9525, section 2). */
 function namesOf(leaf: X509Certificate): readonly string[] {
-  const names = new Set<string>();
-  // Node puts names with anything uncommon in them into quotes: none of those is a host name, whatever it may look like inside.
-  const text = (leaf.subjectAltName ?? "").replaceAll(/"(?:[^"\\]|\\.)*"/g, '""');
-  for (const [, name = ""] of text.matchAll(/(?<=^|, )(?:DNS|IP Address):([^",]+)(?=,|$)/g)) {
-    const prefix = name.startsWith("*.") ? "*." : "";
-    const canonical = canonicalServerName(name.slice(prefix.length));
-    if (canonical !== null) names.add(prefix + canonical);
-  }
-  if (names.size > 0) return [...names];
+  const names = alternativeNames(leaf);
+  if (names.length > 0) return names;
   throw invalid(`the certificate for ${describe(leaf)} has no alternative name that is a host name or an address`);
 }
 

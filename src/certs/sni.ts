@@ -1,6 +1,7 @@
 // Answers a TLS handshake with the certificate of the name that the client asks for (RFC 6066, section 3). Runs in the workers, once a
 // full handshake: a cached name is answered at once, without a promise; a declared one that is new is fetched from the main thread.
 
+import { X509Certificate } from "node:crypto";
 import { createSecureContext, type SecureContext } from "node:tls";
 
 import { LRUCache } from "lru-cache";
@@ -8,6 +9,7 @@ import { LRUCache } from "lru-cache";
 import type { ClientAuth } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
 import { SingleFlight } from "../core/single-flight.ts";
+import { alternativeNames } from "./alternative-names.ts";
 import { canonicalServerName } from "./server-name.ts";
 import type { IssuedCertificate } from "./issuer.ts";
 import { tlsOptions } from "./tls-options.ts";
@@ -30,6 +32,8 @@ export interface SniCallback {
   (servername: string, done: (error: Error | null, context?: SecureContext) => void): void;
   /** Takes the place of what was known for the name; later handshakes get it, open connections are not touched. */
   set(hostname: string, certificate: IssuedCertificate): void;
+  /** What the certificate of a canonical name is for, wildcards included; empty where it is not known here. */
+  namesOf(hostname: string): readonly string[];
   /** Other certificates are to be had for these names, or none: the next handshake asks. `*.` stands for every name below. */
   forget(names: readonly string[]): void;
 }
@@ -39,10 +43,12 @@ interface Known {
   readonly notAfterMs: number;
   /** Id of the rules that it was made for; null for none. */
   readonly clientAuth: string | null;
+  readonly names: readonly string[];
 }
 
 /** A context takes some 35 KB, so these take a hundred megabytes in each worker; making one again takes half a millisecond. */
 const DEFAULT_MAX = 3000;
+const NO_NAMES: readonly string[] = [];
 
 export function createSniCallback({ clientAuth, fetch, now = Date.now, max = DEFAULT_MAX }: SniOptions): SniCallback {
   const known = new LRUCache<string, Known>({ max });
@@ -62,7 +68,8 @@ export function createSniCallback({ clientAuth, fetch, now = Date.now, max = DEF
   const set = (hostname: string, certificate: IssuedCertificate): SecureContext => {
     const rules = clientAuth(hostname) ?? null;
     const context = contextOf(certificate, rules);
-    known.set(hostname, { context, notAfterMs: certificate.notAfter.getTime(), clientAuth: idOf(rules) });
+    const names = alternativeNames(new X509Certificate(certificate.certificatePem));
+    known.set(hostname, { context, notAfterMs: certificate.notAfter.getTime(), clientAuth: idOf(rules), names });
     return context;
   };
 
@@ -102,6 +109,7 @@ export function createSniCallback({ clientAuth, fetch, now = Date.now, max = DEF
 
   return Object.assign(callback, {
     set: (hostname: string, certificate: IssuedCertificate) => void set(hostname, certificate),
+    namesOf: (hostname: string) => known.peek(hostname)?.names ?? NO_NAMES,
     forget,
   });
 }

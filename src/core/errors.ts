@@ -31,7 +31,12 @@ export const ERRORS = {
   body_too_large: { status: 413, blame: "client", retry: "never", summary: "the body is larger than the app allows" },
   target_too_long: { status: 414, blame: "client", retry: "never", summary: "the request target is too long" },
   expectation_failed: { status: 417, blame: "client", retry: "never", summary: "only 100-continue can be expected" },
-  misdirected_request: { status: 421, blame: "client", retry: "never", summary: "this host is not served on this port" },
+  misdirected_request: {
+    status: 421,
+    blame: "client",
+    retry: "never",
+    summary: "this host is not served on this port, or not on this connection",
+  },
   head_too_large: { status: 431, blame: "client", retry: "never", summary: "the header fields are too large or too many" },
   version_not_supported: { status: 505, blame: "client", retry: "never", summary: "only HTTP/1.0 and HTTP/1.1 are understood here" },
   protocol_not_supported: { status: 501, blame: "client", retry: "never", summary: "only WebSocket can be opened by an extended CONNECT" },

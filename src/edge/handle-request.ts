@@ -169,6 +169,8 @@ export class RequestHandler implements ExchangeDriver {
         return exchange.refuse(refusal);
       }
     }
+    const { hosts } = channel.client;
+    if (hosts !== null && !hosts.includes(head.host)) return exchange.refuse("misdirected_request");
     if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
     this.attempts.route(exchange);
   }

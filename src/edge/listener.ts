@@ -11,6 +11,7 @@ import { canonicalServerName } from "../certs/server-name.ts";
 import type { Route, Router } from "../routing/router.ts";
 import type { ClientFacts, ClientIdentity } from "../upstream/forward.ts";
 import { KEEP_ALIVE_MS } from "../upstream/keep-alive.ts";
+import { CertifiedHosts, type CertifiedNames } from "./certified-hosts.ts";
 import { CHALLENGE_PROTOCOL, isValidation, type ChallengeAnswers } from "./challenge-answers.ts";
 import { chooseByHello } from "./choose-by-hello.ts";
 import type { ClientConnection, ConnectionContext, HeadTime } from "./client-connection.ts";
@@ -49,6 +50,7 @@ export interface ListenerTls {
   context(versions: TlsVersions, isSelfSigned: boolean, clientAuth: ClientAuth | null): SecureContext;
   /** Finds the certificate of a name. */
   readonly SNICallback: TlsServing["SNICallback"];
+  readonly namesOf: CertifiedNames;
 }
 
 /** A connection on its way to its protocol. */
@@ -240,7 +242,8 @@ export class Listener {
         if (versions !== "all" && secured.getProtocol() !== versions) secured.destroy();
         // What Postgres itself asks of such clients, so that nothing else is taken for one.
         else if (isDirectPostgres && secured.alpnProtocol !== POSTGRES_PROTOCOLS[0]) secured.destroy();
-        else if (isHttp) this.#open(secured, arrival, secured, identity);
+        // Who takes the self-signed certificate that everyone is shown takes it for any host.
+        else if (isHttp) this.#open(secured, arrival, secured, identity, certificateOf === null);
         else this.#openRaw(secured, arrival, { route: route!, name, isSecure: true });
       });
     };
@@ -325,20 +328,27 @@ export class Listener {
   }
 
   /** One for the handshake and the first head together: whoever trickles both in has no more time than for one. */
-  #headTime(secured: TLSSocket | null, acceptedMs: number): HeadTime {
+  #headTime(serverName: string | null, acceptedMs: number): HeadTime {
     const { publicPort, headTimes, connections } = this.#options;
     const { deadlines } = connections;
-    const serverName = (secured as { servername?: string | false } | null)?.servername;
-    const ms = headTimes.ms(publicPort, typeof serverName === "string" ? canonicalServerName(serverName) : null);
+    const ms = headTimes.ms(publicPort, serverName);
     return { ms, firstDeadlineMs: deadlines.after(ms) - (deadlines.nowMs - acceptedMs) };
   }
 
-  #open(socket: Socket, { ends, acceptedMs }: Arrival, secured: TLSSocket | null, identity: ClientIdentity | null): void {
+  #open(
+    socket: Socket,
+    { ends, acceptedMs }: Arrival,
+    secured: TLSSocket | null,
+    identity: ClientIdentity | null,
+    isForAnyHost = false,
+  ): void {
     const scheme = secured === null ? "http" : "https";
     const isHttp2 = secured?.alpnProtocol === "h2";
-    const headTime = this.#headTime(secured, acceptedMs);
-    const { publicPort, region, http2 } = this.#options;
-    const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region, identity };
+    const serverName = serverNameOf(secured);
+    const headTime = this.#headTime(serverName, acceptedMs);
+    const { publicPort, region, http2, tls } = this.#options;
+    const hosts = serverName === null || isForAnyHost ? null : new CertifiedHosts(serverName, tls.namesOf);
+    const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region, identity, hosts };
     const context = this.#context;
     const connection = isHttp2
       ? new Http2Connection(socket, client, context, http2, headTime)
@@ -376,6 +386,12 @@ export class Listener {
   #settle(): void {
     if (this.#isClosed && this.#connections.size === 0 && this.#handshakes.size === 0) this.#drained.resolve();
   }
+}
+
+/** Canonical; null: the client named none, or resumed a session of TLS 1.2, for which OpenSSL does not say. */
+function serverNameOf(secured: TLSSocket | null): string | null {
+  const name = (secured as { servername?: string | false } | null)?.servername;
+  return typeof name === "string" ? canonicalServerName(name) : null;
 }
 
 /** Without the IPv6 form that a dual-stack socket gives an IPv4 address. */

@@ -23,6 +23,8 @@ export interface ClientFacts {
   readonly region: string;
   /** null where the client was not asked for a certificate. */
   readonly identity: ClientIdentity | null;
+  /** null: whichever its requests name. */
+  readonly hosts: ConnectionHosts | null;
 }
 
 /** What a connection's requests say of its client's certificate. */
@@ -30,6 +32,12 @@ export interface ClientIdentity {
   /** Id of the rules that it was asked for under. */
   readonly rules: string;
   readonly fields: readonly AddedField[];
+}
+
+/** Hosts that a connection is secured for. */
+export interface ConnectionHosts {
+  /** @param host canonical */
+  includes(host: string): boolean;
 }
 
 /** As `via` names them (RFC 9110 section 7.6.3). */

@@ -17,6 +17,7 @@ import type { Message } from "../support/message.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { rawApp, startNamed } from "../support/raw-apps.ts";
 import { response, ScriptedBackend } from "../support/scripted-backend.ts";
+import { TestAuthority } from "../support/test-authority.ts";
 
 const clients = await ClientAuthority.create();
 const strangers = await ClientAuthority.create("Strangers");
@@ -312,9 +313,13 @@ describe("a connection that was made for one name", () => {
     });
   }
 
-  test("carries those for other names of the same app", async () => {
-    using connection = await open("also.example", alice);
+  test("carries those for other names of the same app that its certificate is for", async () => {
+    const authority = await TestAuthority.create();
+    const { pem, keyPem } = await authority.leaf(["also.example", "locked.localhost"]);
+    await edge.test.node.control.certificates.import(pem + authority.intermediatePem + keyPem);
+    using connection = await open("also.example", alice, { ca: authority.rootPem });
     assert.equal((await ask(connection, "locked.localhost")).status, 200);
+    await edge.test.node.control.certificates.delete({ name: "also.example", source: "imported" });
   });
 });
 
