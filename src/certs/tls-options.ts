@@ -27,6 +27,12 @@ const CIPHERS = [
   "ECDHE-RSA-CHACHA20-POLY1305",
 ].join(":");
 
+/**
+ * The first of a client's key shares that is in it. Without a list there would be slow ones too (finite fields, P-521), for whoever wants to keep a
+ * node busy.
+ */
+const GROUPS = ["X25519MLKEM768", "X25519", "prime256v1", "secp384r1"].join(":");
+
 /** Seconds. A ticket that outlives its key's rotation is harmless: the client does a full handshake. */
 const SESSION_TIMEOUT_S = 3600;
 
@@ -37,6 +43,7 @@ export function tlsOptions({ ticketKeys, versions = "all", clientAuth = null }: 
     ...(versions === "all" ? {} : { maxVersion: versions }),
     ciphers: CIPHERS,
     honorCipherOrder: true,
+    ecdhCurve: GROUPS,
     sessionTimeout: SESSION_TIMEOUT_S,
     sessionIdContext: sessionIdContext(versions, clientAuth),
     // Without this a context would refer to the system's roots.
