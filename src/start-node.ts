@@ -39,6 +39,7 @@ import type { Driver, DriverEvents } from "./wake/driver.ts";
 import { AdminServer } from "./admin/server.ts";
 import type { ListenerStatus, NodeControl, ReloadResult } from "./admin/control.ts";
 import { CertificatesControl } from "./node/certificates-control.ts";
+import { type Authority, openAuthority } from "./node/authority.ts";
 import { Control } from "./node/control.ts";
 import { createDnsServer } from "./node/dns-challenges.ts";
 import { setCertificateGauges, setGauges } from "./node/gauges.ts";
@@ -192,17 +193,9 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   const vault: Vault = new Vault({
     store,
     secret,
-    onChanged: (names) => workers.broadcast({ type: "certificates_changed", names }),
-    log,
-  });
-  const certificates: Certificates = new Certificates({
-    issuer: ca,
-    stored: (hostname) => vault.issued(hostname),
-    isDeclared: (hostname) => catalog.apps.some((app) => app.hostnames.includes(hostname)),
-    onRenewed: (hostname, certificate) => {
-      // Which names below a wildcard the workers know is their business.
-      if (hostname.startsWith("*.")) workers.broadcast({ type: "certificates_changed", names: [hostname] });
-      else workers.broadcast({ type: "certificate", hostname, certificate });
+    onChanged: (names) => {
+      workers.broadcast({ type: "certificates_changed", names });
+      authority?.renewer.onCertificates();
     },
     log,
   });
@@ -213,7 +206,26 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     taken: () => workers.taken(),
     log,
   });
-
+  const onOrder = ({ directory, result }: { readonly directory: string; readonly result: string }): void => {
+    metrics.countOrder(directory, result);
+  };
+  const authority: Authority | null =
+    node.tls.issuer === "internal"
+      ? null
+      : await openAuthority({ config: node.tls, store, sealer: secret, vault, challenges, onOrder, log });
+  if (authority !== null) stack.use(authority);
+  const certificates: Certificates = new Certificates({
+    issuer: ca,
+    authority,
+    stored: (hostname) => vault.issued(hostname),
+    isDeclared: (hostname) => catalog.apps.some((app) => app.hostnames.includes(hostname)),
+    onRenewed: (hostname, certificate) => {
+      // Which names below a wildcard the workers know is their business.
+      if (hostname.startsWith("*.")) workers.broadcast({ type: "certificates_changed", names: [hostname] });
+      else workers.broadcast({ type: "certificate", hostname, certificate });
+    },
+    log,
+  });
   const tickets = new SessionTickets({ store, secret, onChange: (keys) => workers.broadcast({ type: "ticket_keys", keys }), log });
 
   // The data plane
@@ -301,6 +313,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
 
   // Up, in order: nobody is let in before the node knows what it runs.
   for (const app of config.apps) catalog.setApp(app);
+  authority?.setApps(config.apps);
   const listeners = new PublicListeners({ edge: node.edge, workers, log });
   const control = new Control({
     config,
@@ -324,6 +337,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
       for (const { name } of removed) catalog.retireApp(name);
       for (const app of next.apps) catalog.setApp(app);
       catalog.refresh();
+      authority?.setApps(next.apps);
       for (const record of host.machines()) checker.watch(record, catalog.app(record.app)?.services ?? []);
       // Machines change behind the reload's back, for as long as that takes.
       void host.applyApps(next.apps).then(() => removed.forEach(({ name }) => catalog.removeApp(name)));
@@ -373,6 +387,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   run(vault);
   run(new ExpiryAlarm({ certificates: () => vault.list(), isServed: (one) => vault.isServed(one), log }));
   run(certificates);
+  // Last: what it publishes is answered by now.
+  if (authority !== null) run(authority.renewer);
   run(tickets);
 
   let stopped: Promise<void> | null = null;

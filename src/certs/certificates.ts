@@ -1,5 +1,6 @@
-// The certificates of a node, on the main thread: obtained on first use, kept in memory, renewed before they end. Workers ask it once
-// a name and are told of every renewal. Between "valid" and "gone" a certificate goes through
+// The certificates of a node, on the main thread: what workers ask, once a name. Those of an ACME authority are in the vault, or are put there
+// while somebody waits; when, and by which node, is renewer.ts's business. Those of the local CA are made on first use, kept in memory and
+// renewed before they end; the workers are told. Between "valid" and "gone" one of these goes through
 //
 //     issued ──► due (2/3 of its life, and up to 1/10 later) ──► renewed
 //                 │ issuer fails: again after a back-off, the old one serves on
@@ -18,7 +19,10 @@ import type { IssuedCertificate, Issuer } from "./issuer.ts";
 import { wildcardOf } from "./wildcard.ts";
 
 export interface CertificatesOptions {
+  /** Of names that no authority can be asked for: the local CA. */
   readonly issuer: Issuer;
+  /** null: everything comes from the issuer. */
+  readonly authority: NameAuthority | null;
   /** What there is for a canonical name already, in the vault; null: nothing. Throws what stands in the way of using it. */
   stored(hostname: string): IssuedCertificate | null;
   /** Does an app declare this canonical name or wildcard, as it stands? Others are never ordered. */
@@ -32,6 +36,14 @@ export interface CertificatesOptions {
   readonly now?: () => number;
   readonly random?: () => number;
   readonly startTimer?: StartTimer;
+}
+
+/** Puts certificates into the vault. */
+export interface NameAuthority {
+  /** Can it be asked for this name or wildcard? */
+  vouchesFor(name: string): boolean;
+  /** Resolves when the vault has a certificate for the name, its own or a wildcard's. Throws `certificate_unavailable`. */
+  obtain(name: string): Promise<void>;
 }
 
 /** Calls back once, after `ms`; what it returns cancels that. */
@@ -91,6 +103,7 @@ export class Certificates implements Component {
     }
     const stored = this.#options.stored(name);
     if (stored !== null) return stored;
+    if (this.#options.authority?.vouchesFor(declared) === true) return await this.#obtain(this.#options.authority, name, declared);
     const held = this.#held.get(declared);
     if (held === undefined) return this.#order(declared);
     if (held.certificate !== null && this.#isUsable(held.certificate)) return held.certificate;
@@ -111,6 +124,13 @@ export class Certificates implements Component {
     } finally {
       this.#orderSignal.abort();
     }
+  }
+
+  async #obtain(authority: NameAuthority, name: string, declared: string): Promise<IssuedCertificate> {
+    await authority.obtain(declared);
+    const obtained = this.#options.stored(name);
+    if (obtained !== null) return obtained;
+    throw new ProxyError("certificate_unavailable", `the certificate for "${name}" is no longer there`);
   }
 
   /** The very name, or the wildcard that it is below: clients must not have as many certificates made as they can think of names. */

@@ -21,7 +21,11 @@ export function formatBanner({ version, config, listeners, adminUrl, configFlag 
     const regions = [...new Set(machines.map((machine) => machine.region))];
     return [name, https === undefined ? hostnames[0]! : httpsUrl(hostnames[0]!, https.port), regions.join(", ")];
   });
-  const commands = config.apps.map(({ hostnames }) => (https === undefined ? "" : curlCommand(hostnames[0]!, https, configFlag)));
+  const isLocal = (hostname: string): boolean => config.node.tls.issuer === "internal" || hostname.endsWith(".localhost");
+  const commands = config.apps.map(({ hostnames: [hostname] }) => {
+    if (https === undefined) return "";
+    return curlCommand(hostname!, https, isLocal(hostname!) ? `--cacert <(npx kittiwake certs root${configFlag}) ` : "");
+  });
   return [
     `kittiwake ${version}: node ${node} in region ${region}, admin API at ${adminUrl}`,
     "",
@@ -51,11 +55,11 @@ function httpsUrl(hostname: string, port: number): string {
   return `https://${hostname}${port === 443 ? "" : `:${port}`}/`;
 }
 
-function curlCommand(hostname: string, { host, port }: Listener, configFlag: string): string {
+function curlCommand(hostname: string, { host, port }: Listener, trust: string): string {
   // Names below localhost are this machine's everywhere (RFC 6761); others may not be in DNS yet.
   const address = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
   const resolve = hostname.endsWith(".localhost") ? "" : `--resolve ${hostname}:${port}:${bracketed(address)} `;
-  return `curl --cacert <(npx kittiwake certs root${configFlag}) ${resolve}${httpsUrl(hostname, port)}`;
+  return `curl ${trust}${resolve}${httpsUrl(hostname, port)}`;
 }
 
 function bracketed(host: string): string {

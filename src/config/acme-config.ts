@@ -23,6 +23,8 @@ export interface AcmeConfig {
   readonly key: "ecdsa-p256" | "rsa-2048";
   /** null: the authority's default. */
   readonly profile: string | null;
+  /** New names under one registered domain within a week; 0: any number. */
+  readonly newNamesPerWeek: number;
   /** null: the authority gives accounts to everybody. */
   readonly externalAccount: { readonly kid: string; readonly hmacKey: string } | null;
   /** How TXT records for DNS-01 are set. */
@@ -36,6 +38,8 @@ type AcmeDocument = NodeDocument["tls"]["acme"];
 const AT = ["tls", "acme"];
 const EAB_VARIABLE = "KITTIWAKE_EAB_HMAC";
 const MIN_HMAC_LENGTH = 22;
+/** Its own limit, reference 2.4. */
+const LETS_ENCRYPT_NAMES_PER_WEEK = 50;
 
 export function toAcme(acme: AcmeDocument, findings: Findings, absolute: (path: string) => string, environment: Environment): AcmeConfig {
   const { directory, challenges, key } = acme;
@@ -52,9 +56,14 @@ export function toAcme(acme: AcmeDocument, findings: Findings, absolute: (path: 
     challenges: [...new Set(challenges)],
     key,
     profile: acme.profile ?? null,
+    newNamesPerWeek: acme.new_names_per_week ?? (isLetsEncrypt(directory) ? LETS_ENCRYPT_NAMES_PER_WEEK : 0),
     externalAccount: toExternalAccount(acme, findings, absolute, environment),
     dns: toDnsChallenges(acme, findings, absolute),
   };
+}
+
+function isLetsEncrypt(directory: string): boolean {
+  return new URL(directory).hostname.endsWith(".api.letsencrypt.org");
 }
 
 function warnOfPlainHttp(key: "directory" | "staging_directory", url: string, findings: Findings): void {

@@ -47,6 +47,10 @@ export const acme = z
         kind: "the name of a profile",
         fallback: "the authority's own",
       }),
+    new_names_per_week: z.int().min(0).max(1_000_000).optional().meta({
+      description: "Most names under one registered domain that get their first certificate within a week; 0 is any number.",
+      fallback: "50 with Let's Encrypt, otherwise 0",
+    }),
     eab_kid: z
       .string()
       .regex(/^[\x21-\x7e]{1,512}$/)
@@ -62,4 +66,4 @@ export const acme = z
     rfc2136: dynamicUpdates,
   })
   .prefault({})
-  .meta({ description: 'Certificates from an ACME authority, for `issuer = "acme"`.', pending: true });
+  .meta({ description: 'Certificates from an ACME authority, for `issuer = "acme"`.' });

@@ -24,7 +24,7 @@ and reports every problem at once, with file, line and key. Annotated examples w
 - Durations are in Go's syntax, such as \`"1m21s"\`, \`"800ms"\` or \`"1.5h"\`.
 - An unknown key is an error with a suggestion. In \`fly.toml\` it is a warning, because Fly ignores it; under \`[kittiwake]\` it is an error.
 - "Not yet" in the last column: the key is read and checked, and does nothing in this version. \`kittiwake check\` lists each use of one.
-  A node does not start with \`issuer = "acme"\`, \`engine = "nats"\` or an app whose driver is not in force.
+  A node does not start with \`engine = "nats"\` or an app whose driver is not in force.
 `;
 
 const FLY_NOTES = `Fly's other spellings are understood too:

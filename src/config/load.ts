@@ -26,6 +26,7 @@ import { readDocument } from "./read-document.ts";
 import { isRegionFile, readRegionFile } from "./region-file.ts";
 import type { RegionFile } from "./region-file.ts";
 import { readTomlFile, TomlFile } from "./toml-file.ts";
+import { reportUnprovableNames } from "./unprovable-names.ts";
 
 /** Usable, perhaps with warnings and keys not yet in force; or not usable, with at least one error. */
 export type LoadedConfig = UsableConfig | UnusableConfig;
@@ -81,6 +82,7 @@ export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfi
   const context: AppContext = { node: node.node, region: node.region, domain: node.domain, regions: codes };
   const apps = appFiles.map((appFile) => (appFile instanceof TomlFile ? readApp(appFile, context) : appFile));
   reportConflicts(apps.filter(isLoaded), node.edge);
+  reportUnprovableNames(apps.filter(isLoaded), node.tls);
 
   const problems = [
     ...findings.toProblems(),

@@ -38,7 +38,9 @@ const tls = z
     issuer: z
       .enum(["internal", "acme"])
       .default("internal")
-      .meta({ description: "Who issues certificates: a local authority in data_dir, or an ACME authority.", pending: ["acme"] }),
+      .describe(
+        "Who issues certificates: a local authority in data_dir, or an ACME authority; names that one cannot vouch for, such as `localhost`, have local ones all the same.",
+      ),
     acme,
   })
   .prefault({})

@@ -7,7 +7,6 @@ import type { NodeConfig } from "./node-config.ts";
 /** One sentence for each reason not to start; empty when there is none. */
 export function refusals(node: NodeConfig, apps: readonly App[]): string[] {
   const reasons: string[] = [];
-  if (node.tls.issuer !== "internal") reasons.push(`tls.issuer = "${node.tls.issuer}" is understood, but not yet in force; use "internal"`);
   if (node.state.engine !== "sqlite")
     reasons.push(`state.engine = "${node.state.engine}" is understood, but not yet in force; use "sqlite"`);
   for (const { name, driver } of apps) {

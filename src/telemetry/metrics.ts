@@ -95,6 +95,11 @@ export class Metrics {
     this.#count("kittiwake_dns_messages_total", { ...this.#base, result }, 1);
   }
 
+  /** An order that was ended by the authority's word, or failed. */
+  countOrder(directory: string, result: string): void {
+    this.#count("kittiwake_certificate_orders_total", { ...this.#base, directory, result }, 1);
+  }
+
   countWorkerRestart(): void {
     this.#count("kittiwake_worker_restarts_total", this.#base, 1);
   }
@@ -131,6 +136,11 @@ const COUNTERS = [
   ["kittiwake_errors_total", "Exchanges that ended with an error code; docs/errors.md lists them.", ["region", "host", "code"]],
   ["kittiwake_wakes_total", "Machines woken by a request, or not.", ["app", "region", "host", "result"]],
   ["kittiwake_dns_messages_total", "Messages to the DNS server by what became of them.", ["region", "host", "result"]],
+  [
+    "kittiwake_certificate_orders_total",
+    "Orders of certificates of this node: issued, refused, limited (the authority's rate limit) or failed.",
+    ["region", "host", "directory", "result"],
+  ],
   ["kittiwake_worker_restarts_total", "Workers that died and were replaced.", ["region", "host"]],
 ] as const;
 

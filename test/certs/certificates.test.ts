@@ -60,6 +60,7 @@ describe("certificates", () => {
     let renewals = 0;
     const certificates = new Certificates({
       issuer,
+      authority: null,
       stored: () => null,
       isDeclared: (hostname) => declared.has(hostname),
       onRenewed: (hostname, certificate) => {

@@ -11,7 +11,7 @@ const ROOT = (await createRoot({ notBefore: new Date(), notAfter: new Date(Date.
 function load(t: TestContext, lines: readonly string[], files: Readonly<Record<string, string>> = {}, environment = {}) {
   const text = ['region = "ams"', "apps = []", '[tls]\nissuer = "acme"', "[tls.acme]", ...lines].join("\n");
   const config = loadFiles(t, { "kittiwake.toml": text, ...files }, { environment });
-  return { config, problems: linesOf(config).filter((line) => !line.startsWith("pending")) };
+  return { config, problems: linesOf(config) };
 }
 
 function acmeOf(
@@ -61,6 +61,25 @@ test("an authority without https is warned of, unless it is on this machine", (t
   assert.deepEqual(problems, [
     "warning kittiwake.toml:6 tls.acme.directory: whoever is on the way to an authority without https can have certificates for your names",
   ]);
+});
+
+test("the weekly limit of new names is that of Let's Encrypt where nothing else is said", (t) => {
+  assert.equal(acmeOf(t, []).newNamesPerWeek, 50);
+  assert.equal(acmeOf(t, ['directory = "https://ca.example.com/dir"']).newNamesPerWeek, 0);
+  assert.equal(acmeOf(t, ["new_names_per_week = 7"]).newNamesPerWeek, 7);
+});
+
+test("a wildcard without DNS-01 is warned of", (t) => {
+  const app = '\napp = "a"\n[kittiwake]\nhostnames = ["*.example.com"]\n[[kittiwake.machines]]\naddress = "127.0.0.1:9"';
+  const node = 'region = "ams"\n[tls]\nissuer = "acme"\n';
+  const linesWith = (more: string): string[] => linesOf(loadFiles(t, { "kittiwake.toml": node + more, "apps/a.toml": app }));
+  const warning =
+    "warning apps/a.toml:4 kittiwake.hostnames[0]: an authority gives certificates for wildcards by dns-01 alone; " +
+    "configure [tls.acme.dns] or [tls.acme.rfc2136], or import one";
+  const zone = '[tls.acme.dns]\nzone = "acme.example.net"\nname_servers = { "ns.example.com" = [] }';
+  assert.deepEqual(linesWith(""), [warning]);
+  assert.deepEqual(linesWith(zone), []);
+  assert.deepEqual(linesWith(`[tls.acme]\nchallenges = ["http-01"]\n${zone}`), [warning]);
 });
 
 test("the staging directory is another one", (t) => {

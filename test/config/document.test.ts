@@ -32,7 +32,7 @@ test("the JSON schemas are plain data with a dialect", () => {
 test("what later versions do is marked in the schema and shows in the docs", () => {
   const text = describeConfiguration();
   const row = (key: string) => text.split("\n").find((line) => line.startsWith(`| \`${key}\` |`));
-  assert.match(row("issuer")!, /not yet: `"acme"` \|$/);
+  assert.match(row("engine")!, /not yet: `"nats"` \|$/);
   assert.match(row("swap_size_mb")!, /not yet \|$/);
   assert.match(row("force_https")!, /yes \|$/);
   assert.match(row("script_checks")!, /no effect \|$/);

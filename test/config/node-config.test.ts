@@ -98,7 +98,7 @@ test("a store that nodes may share is a file of its own, and asks for the name o
   ]);
 });
 
-test("issuer acme and engine nats are unions of their own, reported as pending, and refused at start", (t) => {
+test("issuer acme and engine nats are unions of their own, and what is not in force is reported as pending and refused at start", (t) => {
   const config = loadFiles(t, {
     "kittiwake.toml": `region = "ams"
       [tls]
@@ -122,19 +122,17 @@ test("issuer acme and engine nats are unions of their own, reported as pending, 
     challenges: ["tls-alpn-01", "http-01", "dns-01"],
     key: "ecdsa-p256",
     profile: null,
+    newNamesPerWeek: 50,
     externalAccount: null,
     dns: { ownZone: null, updates: null },
   });
   assert.deepEqual(state, { engine: "nats", servers: ["nats://10.0.0.1:4222"] });
   assert.deepEqual(linesOf(config), [
-    'pending kittiwake.toml:3 tls.issuer: "acme" is understood, not yet in force',
-    "pending kittiwake.toml:4 tls.acme: understood, not yet in force",
     'pending kittiwake.toml:7 state.engine: "nats" is understood, not yet in force',
     "pending kittiwake.toml:8 state.servers: understood, not yet in force",
     'pending apps/a.toml:3 kittiwake.driver: "docker" is understood, not yet in force',
   ]);
   assert.deepEqual(refusals(config.node, config.apps), [
-    'tls.issuer = "acme" is understood, but not yet in force; use "internal"',
     'state.engine = "nats" is understood, but not yet in force; use "sqlite"',
     'driver "docker" of app "a" is understood, but not yet in force; use "process" or "static"',
   ]);
