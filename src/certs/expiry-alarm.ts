@@ -3,8 +3,8 @@
 
 import type { Logger } from "pino";
 
+import { Alarm, type StartTimer } from "../core/alarm.ts";
 import type { Component } from "../core/component.ts";
-import type { StartTimer } from "./certificates.ts";
 import { lifetimeState } from "./lifetime.ts";
 import type { StoredCertificate } from "./stored-certificate.ts";
 
@@ -24,24 +24,29 @@ const DAY_MS = 24 * HOUR_MS;
 export class ExpiryAlarm implements Component {
   readonly name = "expiry-alarm";
   readonly #options: ExpiryAlarmOptions;
+  readonly #now: () => number;
+  readonly #alarm: Alarm;
   /** By fingerprint: when it was said last. */
   #saidMs = new Map<string, number>();
 
   constructor(options: ExpiryAlarmOptions) {
     this.#options = options;
+    const { now = Date.now, startTimer } = options;
+    this.#now = now;
+    this.#alarm = new Alarm({ now, longestMs: HOUR_MS, ...(startTimer === undefined ? {} : { startTimer }) });
   }
 
   /** Looks every hour until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#look();
-      await this.#anHour(signal);
+      await this.#alarm.sleep(Infinity, signal);
     }
   }
 
   #look(): void {
-    const { certificates, isServed, log, now = Date.now } = this.#options;
-    const nowMs = now();
+    const { certificates, isServed, log } = this.#options;
+    const nowMs = this.#now();
     const saidMs = new Map<string, number>();
     for (const certificate of certificates()) {
       const { hostname, names, source, notAfter, fingerprint } = certificate;
@@ -56,28 +61,9 @@ export class ExpiryAlarm implements Component {
     // What is not about to expire any more is forgotten.
     this.#saidMs = saidMs;
   }
-
-  #anHour(signal: AbortSignal): Promise<void> {
-    const { startTimer = systemTimer } = this.#options;
-    return new Promise((resolve) => {
-      const end = (): void => {
-        cancel();
-        signal.removeEventListener("abort", end);
-        resolve();
-      };
-      const cancel = startTimer(end, HOUR_MS);
-      signal.addEventListener("abort", end);
-      if (signal.aborted) end();
-    });
-  }
 }
 
 const REMEDIES = {
   imported: "import its successor with `kittiwake certs import`",
   acme: "it should have been renewed; `kittiwake certs show` has the last error",
 } as const;
-
-function systemTimer(callback: () => void, ms: number): () => void {
-  const timer = setTimeout(callback, ms);
-  return () => clearTimeout(timer);
-}

@@ -12,7 +12,6 @@ import { dirname } from "node:path";
 import type { Logger } from "pino";
 
 import { ProxyError } from "../core/errors.ts";
-import { logFailure } from "../telemetry/log.ts";
 import { syncDirectory, writeDurably } from "./durable-file.ts";
 
 export interface SecretOptions {
@@ -159,7 +158,7 @@ export class Secret {
     try {
       this.#keys = readKeys(this.#options.path) ?? this.#keys;
     } catch (error) {
-      logFailure(this.#options.log, error);
+      this.#options.log.error((error as Error).message);
     }
   }
 
@@ -176,7 +175,10 @@ export function sealedWith(text: string): string | null {
 }
 
 function remedy(path: string): string {
-  return `put back "${path}" from a copy, or give this node the KITTIWAKE_SECRET of the others; without it they must be imported and ordered anew`;
+  return (
+    `put back "${path}" from a copy, or give this node the KITTIWAKE_SECRET of the others; if it is lost, ` +
+    "`kittiwake certs rotate-secret` makes a new one, and what the old one sealed must be imported and ordered anew"
+  );
 }
 
 /** Throws `config_invalid`, which says how many characters were wrong, never which. */

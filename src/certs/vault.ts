@@ -5,10 +5,12 @@
 
 import type { Logger } from "pino";
 
+import { Alarm, type StartTimer } from "../core/alarm.ts";
 import type { Component } from "../core/component.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Fence, Store } from "../state/store.ts";
 import { logFailure } from "../telemetry/log.ts";
+import { CertificateIndex, type KnownCertificate } from "./certificate-index.ts";
 import type { IssuedCertificate } from "./issuer.ts";
 import type { Secret } from "./secret.ts";
 import { ACME_PREFIX, acmeKey, CERTS_PREFIX, IMPORTED_PREFIX, importedKey } from "./store-keys.ts";
@@ -21,7 +23,6 @@ import {
   type StoredCertificate,
   type StoredForm,
 } from "./stored-certificate.ts";
-import { wildcardOf } from "./wildcard.ts";
 
 export interface VaultOptions {
   readonly store: Store;
@@ -31,6 +32,7 @@ export interface VaultOptions {
   readonly log: Logger;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
+  readonly startTimer?: StartTimer;
 }
 
 /** What an order brought. */
@@ -55,22 +57,25 @@ export interface Imported {
 
 /** A certificate this close to its end may be too old once it reaches the client. */
 const LAST_MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
 
 export class Vault implements Component {
   readonly name = "vault";
   readonly #options: VaultOptions;
   readonly #now: () => number;
-  /** By the keys of their entries. */
-  #certificates = new Map<string, Known>();
-  /** Imported ones by each of their names. */
-  #imported = new Map<string, StoredCertificate[]>();
+  #index = new CertificateIndex();
   #shared = new SharedTexts();
+  /** Certificates that are not valid yet: from their first moment on they change what a name is served with. */
+  #later = new Set<StoredCertificate>();
+  readonly #alarm: Alarm;
   /** All changes up to here are known; null: nothing is. */
   #position: number | null = null;
 
   constructor(options: VaultOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    const { startTimer } = options;
+    this.#alarm = new Alarm({ now: this.#now, longestMs: DAY_MS, ...(startTimer === undefined ? {} : { startTimer }) });
   }
 
   /** Reads everything. Throws `store_unavailable`; what was known stays known then. */
@@ -78,20 +83,19 @@ export class Vault implements Component {
     const { store } = this.#options;
     const position = await store.revision();
     const entries = position === 0 ? [] : [...(await store.list(ACME_PREFIX)), ...(await store.list(IMPORTED_PREFIX))];
-    const before = this.#certificates;
-    this.#certificates = new Map();
-    this.#imported = new Map();
+    const before = this.#index;
+    this.#index = new CertificateIndex();
+    this.#later = new Set();
     this.#shared = new SharedTexts();
     const changed = new Set<string>();
     for (const { key, value, revision } of entries) {
       const earlier = before.get(key);
       // What has not changed is not read again.
-      if (earlier?.revision === revision) this.#hold(key, earlier);
-      else this.#set(key, value, revision);
-      noteChange(changed, earlier?.certificate ?? null, this.#certificates.get(key)?.certificate ?? null);
-      before.delete(key);
+      if (earlier?.revision === revision) this.#add(earlier);
+      else this.#read(key, value, revision);
+      noteChange(changed, earlier, this.#index.get(key));
     }
-    for (const { certificate } of before.values()) noteChange(changed, certificate, null);
+    for (const known of before.all) if (this.#index.get(known.certificate.storeKey) === undefined) noteChange(changed, known, undefined);
     this.#position = position;
     this.#tell(changed);
     this.#complainOfSecrets();
@@ -99,23 +103,20 @@ export class Vault implements Component {
 
   /** Follows the store until `signal` aborts. Throws `store_unavailable`; started anew it goes on where it was. */
   async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      if (this.#position === null) await this.load();
-      try {
-        await this.#follow(signal);
-        if (!signal.aborted) throw new ProxyError("store_unavailable", "the state store was closed");
-      } catch (error) {
-        if (!(error instanceof ProxyError) || error.code !== "store_compacted") throw error;
-        this.#options.log.info("the certificates have changed too much since they were looked at, reading them all");
-        this.#position = null;
-      }
+    const ended = new AbortController();
+    const announcing = this.#announce(AbortSignal.any([signal, ended.signal]));
+    try {
+      while (!signal.aborted) await this.#followOnce(signal);
+    } finally {
+      ended.abort();
+      await announcing;
     }
   }
 
   /** What a handshake for this name is to get: an imported certificate, its own, a wildcard's; null when none is valid for a minute more. */
   serving(name: string): StoredCertificate | null {
     const nowMs = this.#now();
-    return this.#candidates(name).find((certificate) => isUsable(certificate, nowMs)) ?? null;
+    return this.#index.candidates(name).find((certificate) => isUsable(certificate, nowMs)) ?? null;
   }
 
   /**
@@ -125,7 +126,7 @@ export class Vault implements Component {
   issued(name: string): IssuedCertificate | null {
     const nowMs = this.#now();
     let failure: unknown = null;
-    for (const certificate of this.#candidates(name)) {
+    for (const certificate of this.#index.candidates(name)) {
       if (!isUsable(certificate, nowMs)) continue;
       try {
         return this.open(certificate);
@@ -139,14 +140,16 @@ export class Vault implements Component {
 
   /** The ACME certificate of a name or wildcard, valid or not. */
   acme(name: string): StoredCertificate | null {
-    return this.#certificates.get(acmeKey(name))?.certificate ?? null;
+    return this.#index.acme(name);
   }
 
   /** The same from the store, which may know more: for the holder of the name's lease. Throws `store_unavailable`. */
   async fetchAcme(name: string): Promise<StoredCertificate | null> {
-    const entry = await this.#options.store.get(acmeKey(name));
-    if (entry === null) this.#apply(acmeKey(name), null, Infinity);
-    else this.#apply(entry.key, entry.value, entry.revision);
+    const key = acmeKey(name);
+    const known = this.#index.get(key);
+    const entry = await this.#options.store.get(key);
+    if (entry === null) this.#forget(key, known);
+    else this.#apply(key, entry.value, entry.revision);
     return this.acme(name);
   }
 
@@ -154,7 +157,7 @@ export class Vault implements Component {
   cover(name: string): StoredCertificate | null {
     const nowMs = this.#now();
     const own = acmeKey(name);
-    return this.#candidates(name).find((certificate) => certificate.storeKey !== own && isUsable(certificate, nowMs)) ?? null;
+    return this.#index.candidates(name).find((certificate) => certificate.storeKey !== own && isUsable(certificate, nowMs)) ?? null;
   }
 
   /** Is it what one of its names is served with? A wildcard's names are those below it, most of which nobody knows. */
@@ -164,7 +167,7 @@ export class Vault implements Component {
 
   /** All certificates, in no particular order. */
   list(): readonly StoredCertificate[] {
-    return [...this.#certificates.values()].map(({ certificate }) => certificate);
+    return Array.from(this.#index.all, ({ certificate }) => certificate);
   }
 
   /** With its key. Throws `secret_unavailable`, or `certificate_unavailable` when it was damaged. */
@@ -200,20 +203,32 @@ export class Vault implements Component {
 
   /** Deleting what is not there is no change. Throws `lease_lost`, `store_unavailable`. */
   async delete({ storeKey }: Pick<StoredCertificate, "storeKey">, fence?: Fence): Promise<void> {
+    const known = this.#index.get(storeKey);
     await this.#options.store.delete(storeKey, fence === undefined ? {} : { fence });
-    this.#apply(storeKey, null, Infinity);
+    this.#forget(storeKey, known);
   }
 
-  /** Best first: imported before ACME, the very name before the wildcard, the last to expire before others. */
-  #candidates(name: string): readonly StoredCertificate[] {
-    const wildcard = wildcardOf(name);
-    const candidates = [...(this.#imported.get(name) ?? [])];
-    if (wildcard !== null) candidates.push(...(this.#imported.get(wildcard) ?? []));
-    for (const one of wildcard === null ? [name] : [name, wildcard]) {
-      const certificate = this.acme(one);
-      if (certificate !== null) candidates.push(certificate);
+  async #followOnce(signal: AbortSignal): Promise<void> {
+    if (this.#position === null) await this.load();
+    try {
+      await this.#follow(signal);
+      if (!signal.aborted) throw new ProxyError("store_unavailable", "the state store was closed");
+    } catch (error) {
+      if (!(error instanceof ProxyError) || error.code !== "store_compacted") throw error;
+      this.#options.log.info("the certificates have changed too much since they were looked at, reading them all");
+      this.#position = null;
     }
-    return candidates;
+  }
+
+  /** Tells of certificates that become valid. */
+  async #announce(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const nowMs = this.#now();
+      const begun = [...this.#later].filter(({ notBefore }) => notBefore.getTime() <= nowMs);
+      for (const certificate of begun) this.#later.delete(certificate);
+      this.#tell(new Set(begun.flatMap(({ names }) => names)));
+      await this.#alarm.sleep(Math.min(Infinity, ...[...this.#later].map(({ notBefore }) => notBefore.getTime())), signal);
+    }
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
@@ -228,50 +243,43 @@ export class Vault implements Component {
     const revision = await this.#options.store.put(storeKey, value, fence === undefined ? {} : { fence });
     // Whoever put it finds it at once; the watch will bring it once more.
     this.#apply(storeKey, value, revision);
-    return this.#certificates.get(storeKey)!.certificate;
+    return this.#index.get(storeKey)!.certificate;
+  }
+
+  /** What was known before the store was asked is gone from there; news that came meanwhile is newer than its answer. */
+  #forget(storeKey: string, known: KnownCertificate | undefined): void {
+    if (this.#index.get(storeKey) === known) this.#apply(storeKey, null, Infinity);
   }
 
   /** @param value null: it was deleted */
   #apply(key: string, value: string | null, revision: number): void {
-    const earlier = this.#certificates.get(key);
+    const earlier = this.#index.get(key);
     // What was put here is known already, and may be newer than what the watch brings.
     if (value !== null && earlier !== undefined && revision <= earlier.revision) return;
-    if (earlier !== undefined) this.#drop(key, earlier);
-    if (value !== null) this.#set(key, value, revision);
+    if (earlier !== undefined) {
+      this.#index.delete(earlier);
+      this.#later.delete(earlier.certificate);
+    }
+    if (value !== null) this.#read(key, value, revision);
     const changed = new Set<string>();
-    noteChange(changed, earlier?.certificate ?? null, this.#certificates.get(key)?.certificate ?? null);
+    noteChange(changed, earlier, this.#index.get(key));
     this.#tell(changed);
   }
 
-  #set(key: string, value: string, revision: number): void {
+  #read(key: string, value: string, revision: number): void {
     const source = sourceOf(key);
     if (source === null) return;
     const form = readForm(value);
     if (form === null) this.#options.log.warn({ key }, "a stored certificate cannot be read, going on without it");
-    else this.#hold(key, { certificate: new HeldCertificate(key, source, form, this.#shared), revision });
+    else this.#add({ certificate: new HeldCertificate(key, source, form, this.#shared), revision });
   }
 
-  #hold(key: string, known: Known): void {
-    this.#certificates.set(key, known);
-    const { certificate } = known;
-    if (certificate.source === "acme") return;
-    for (const name of certificate.names) {
-      const others = this.#imported.get(name) ?? [];
-      this.#imported.set(
-        name,
-        [...others, certificate].toSorted((one, other) => other.notAfter.getTime() - one.notAfter.getTime()),
-      );
-    }
-  }
-
-  #drop(key: string, { certificate }: Known): void {
-    this.#certificates.delete(key);
-    if (certificate.source === "acme") return;
-    for (const name of certificate.names) {
-      const others = (this.#imported.get(name) ?? []).filter((one) => one !== certificate);
-      if (others.length === 0) this.#imported.delete(name);
-      else this.#imported.set(name, others);
-    }
+  #add(known: KnownCertificate): void {
+    this.#index.add(known);
+    const beginsMs = known.certificate.notBefore.getTime();
+    if (beginsMs <= this.#now()) return;
+    this.#later.add(known.certificate);
+    this.#alarm.wakeBy(beginsMs);
   }
 
   #tell(changed: ReadonlySet<string>): void {
@@ -291,11 +299,6 @@ export class Vault implements Component {
   }
 }
 
-interface Known {
-  readonly certificate: StoredCertificate;
-  readonly revision: number;
-}
-
 function isUsable({ notBefore, notAfter }: StoredCertificate, nowMs: number): boolean {
   return notBefore.getTime() <= nowMs && notAfter.getTime() - nowMs > LAST_MINUTE_MS;
 }
@@ -309,9 +312,8 @@ function namesKey(names: readonly string[]): string {
   return names.toSorted().join(" ");
 }
 
-/** The same certificate, only sealed anew or planned otherwise, is nothing that a client would see. */
-function noteChange(changed: Set<string>, before: StoredCertificate | null, after: StoredCertificate | null): void {
-  if (before?.fingerprint === after?.fingerprint) return;
-  for (const name of before?.names ?? []) changed.add(name);
-  for (const name of after?.names ?? []) changed.add(name);
+/** The same certificate, only sealed anew, is nothing that a client would see. */
+function noteChange(changed: Set<string>, before: KnownCertificate | undefined, after: KnownCertificate | undefined): void {
+  if (before?.certificate.fingerprint === after?.certificate.fingerprint) return;
+  for (const known of [before, after]) for (const name of known?.certificate.names ?? []) changed.add(name);
 }

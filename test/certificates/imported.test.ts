@@ -225,6 +225,12 @@ describe("an imported certificate", () => {
       refused.stderr,
       /sealed with the secret [0-9a-f]{8}, which is not here; put back ".*secret\.key" from a copy, or give this node/,
     );
+    // Lost for good: a new one is made, which leaves the rest as it is, and what is imported anew is served.
+    const rotated = await certs(other, "rotate-secret");
+    assert.equal(rotated.code, 1);
+    assert.match(rotated.stderr, /so they are as they were: .*certs\/imported\//);
+    await importAll(other, await ca.leaf([NAME]));
+    await served(other, NAME);
     await other.test.node.stop();
     const log = readFileSync(join(other.test.dir, "node.log"), "utf8");
     assert.match(log, /there is no secret here/);

@@ -13,7 +13,7 @@ import { MemoryStore } from "../../src/state/memory-store.ts";
 import { SqliteStore } from "../../src/state/sqlite-store.ts";
 import type { Fence, Store } from "../../src/state/store.ts";
 import { TestAuthority, type LeafOptions } from "../support/test-authority.ts";
-import { recordingLog, ScratchDirectory, silent } from "./fixtures.ts";
+import { ManualClock, recordingLog, ScratchDirectory, silent } from "./fixtures.ts";
 
 const MINUTE_MS = 60_000;
 const SECRET = randomBytes(32).toString("base64");
@@ -121,6 +121,30 @@ describe("the vault", () => {
     nowMs = endMs - MINUTE_MS;
     assert.equal(vault.serving("www.example.com")?.source, "acme");
     assert.equal(vault.list().length, 2);
+  });
+
+  test("tells of a certificate when it becomes valid, to the moment", async () => {
+    const clock = new ManualClock();
+    const node = await createNode(new MemoryStore(), { now: clock.now, startTimer: clock.startTimer });
+    const stopping = new AbortController();
+    const running = node.vault.run(stopping.signal);
+    const at = (days: number): Date => new Date(clock.now() + days * 24 * 60 * MINUTE_MS);
+    const [beginsAt, endsAt] = [at(3), at(90)];
+    await node.vault.putImported(await imported(["www.example.com"], { notBefore: beginsAt, notAfter: endsAt }));
+    const deleted = await node.vault.putImported(await imported(["gone.example.com"], { notBefore: at(1), notAfter: endsAt }));
+    await node.vault.delete(deleted.certificate);
+    const before = node.news.length;
+    while (clock.now() < beginsAt.getTime()) {
+      assert.equal(node.vault.serving("www.example.com"), null);
+      assert.equal(node.news.length, before);
+      const told = node.changed();
+      clock.advance(await clock.nextTimerMs());
+      if (clock.now() >= beginsAt.getTime()) assert.deepEqual(await told, ["www.example.com"]);
+    }
+    assert.equal(clock.now(), beginsAt.getTime());
+    assert.ok(node.vault.serving("www.example.com"));
+    stopping.abort();
+    await running;
   });
 
   test("gives a certificate with its whole chain and its key, which are those that were put", async () => {
