@@ -58,7 +58,7 @@ export class Responder {
     if (query === null) return answerless(incoming);
     if (query.edns !== null && query.edns.version !== 0) return respondWith(query, { rcode: "BADVERS" });
     const content = await this.#answer(query);
-    const whole = respondWith(query, content);
+    const whole = encoded(query, content);
     const limit = transport === "tcp" ? TCP_BYTES : udpLimit(query.edns);
     return whole.bytes !== null && whole.bytes.length > limit ? truncated(query, content) : whole;
   }
@@ -100,6 +100,15 @@ function answerless({ kind, asked }: Incoming): Response {
   if (kind === "ignored") return { rcode: "IGNORED", bytes: null };
   const rcode = kind === "not_implemented" ? "NOTIMP" : "FORMERR";
   return { rcode, bytes: encode({ type: "response", id: asked.id, flags: flagsOf(asked, { rcode }) }) };
+}
+
+/** A record that the codec cannot write must not end the process. */
+function encoded(query: Query, content: Content): Response {
+  try {
+    return respondWith(query, content);
+  } catch {
+    return respondWith(query, { rcode: "SERVFAIL" });
+  }
 }
 
 function truncated(query: Query, { rcode, isAuthoritative = false }: Content): Response {

@@ -29,6 +29,8 @@ const CHALLENGE_TTL_S = 0;
 /** What a label with records looks like; others are not looked for. */
 const LABEL = /^[a-z0-9-]+$/;
 
+const MAX_STRING_BYTES = 255;
+
 const REFUSED: ZoneAnswer = { rcode: "REFUSED", isAuthoritative: false, answers: [], authorities: [] };
 
 export class Zone {
@@ -89,7 +91,8 @@ export class Zone {
     const name = labels.join(".");
     // RFC 8482 section 4.2: who asks for everything gets something small.
     if (type === TYPE.ANY) return [{ type: "HINFO", name, ttl: APEX_TTL_S, data: { cpu: "RFC8482", os: "" } }];
-    return type === TYPE.TXT ? texts.map((data) => ({ type: "TXT", name, ttl: CHALLENGE_TTL_S, data })) : [];
+    if (type !== TYPE.TXT) return [];
+    return texts.map((text) => ({ type: "TXT", name, ttl: CHALLENGE_TTL_S, data: stringsOf(text) }));
   }
 
   #found(answers: readonly Answer[]): ZoneAnswer {
@@ -116,4 +119,12 @@ export class Zone {
       if (!this.#hosts.has(between)) this.#hosts.set(between, []);
     }
   }
+}
+
+/** A record is made of strings of at most 255 bytes (RFC 1035 section 3.3.14); the codec does not see to that. */
+function stringsOf(text: string): Buffer[] {
+  const bytes = Buffer.from(text);
+  return Array.from({ length: Math.max(1, Math.ceil(bytes.length / MAX_STRING_BYTES)) }, (_, index) =>
+    bytes.subarray(index * MAX_STRING_BYTES, (index + 1) * MAX_STRING_BYTES),
+  );
 }

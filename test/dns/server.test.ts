@@ -114,6 +114,12 @@ describe("a DNS server", () => {
     assert.equal(reply.additionals![0]!.type, "OPT");
   });
 
+  test("divides a value that is longer than a string may be", async () => {
+    const values = ["v".repeat(255), "w".repeat(256), ""];
+    await using dns = await RunningDns.start({ lookup: () => values });
+    assert.deepEqual(textsOf(await askUdp(dns.address, queryOf(NAME, { edns: 1232 }))), values);
+  });
+
   test("knows no other version of EDNS than the first", async () => {
     await using dns = await RunningDns.start();
     const message = queryOf(NAME, { edns: 1232 });

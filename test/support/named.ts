@@ -3,13 +3,12 @@
 
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Address } from "../../src/core/app.ts";
+import { freeDnsPort } from "./dns-port.ts";
 
 /** The reason to skip, or false. */
 export const WITHOUT_NAMED = spawnSync("named", ["-v"]).error === undefined ? false : "needs named (apt-get install bind9)";
@@ -46,7 +45,7 @@ export class Named implements AsyncDisposable {
 
   /** Resolves when it answers. */
   static async start(zones: Readonly<Record<string, NamedZone>>, keys: readonly NamedKey[] = []): Promise<Named> {
-    const port = await freePort();
+    const port = await freeDnsPort();
     const directory = mkdtempSync(join(tmpdir(), "kittiwake-named-"));
     writeFileSync(join(directory, "named.conf"), configuration(directory, port, zones, keys));
     for (const [name, zone] of Object.entries(zones))
@@ -107,21 +106,4 @@ ${blocks.join("\n")}
 
 function zoneFile({ records = [] }: NamedZone): string {
   return ["$TTL 5", "@ SOA ns.example.org. root.example.org. 1 3600 600 86400 1", "@ NS ns.example.org.", ...records, ""].join("\n");
-}
-
-/** Of UDP and TCP. Somebody else may take it before it is used; then named says so. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const server = createServer().listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address() as AddressInfo;
-    const socket = createSocket("udp4");
-    const isFree = await new Promise<boolean>((resolve) => {
-      socket.once("error", () => resolve(false));
-      socket.bind(port, "127.0.0.1", () => resolve(true));
-    });
-    socket.close();
-    await once(server.close(), "close");
-    if (isFree) return port;
-  }
 }
