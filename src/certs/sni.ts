@@ -38,39 +38,63 @@ export interface SniCallback {
   forget(names: readonly string[]): void;
 }
 
-interface Known {
+/** What a certificate comes to. */
+interface Served {
   readonly context: SecureContext;
+  /** All that it is for. */
+  readonly names: readonly string[];
+}
+
+interface Known extends Served {
   readonly notAfterMs: number;
   /** Id of the rules that it was made for; null for none. */
   readonly clientAuth: string | null;
-  readonly names: readonly string[];
 }
 
 /** A context takes some 35 KB, so these take a hundred megabytes in each worker; making one again takes half a millisecond. */
 const DEFAULT_MAX = 3000;
+/** Contexts that many names have in common, such as those below a wildcard. */
+const MAX_SHARED = 200;
 const NO_NAMES: readonly string[] = [];
 
 export function createSniCallback({ clientAuth, fetch, now = Date.now, max = DEFAULT_MAX }: SniOptions): SniCallback {
   const known = new LRUCache<string, Known>({ max });
+  /** Names that are served with the certificate of another, a wildcard: as many as clients can think of, so they do not drive out the above. */
+  const borrowed = new LRUCache<string, Known>({ max });
+  const shared = new LRUCache<string, Served>({ max: MAX_SHARED });
   const fetches = new SingleFlight<SecureContext>();
   /** How many times something was forgotten. */
   let forgotten = 0;
 
   const lookup = (hostname: string): SecureContext | null => {
-    const entry = known.get(hostname);
+    const entry = known.get(hostname) ?? borrowed.get(hostname);
     if (entry === undefined) return null;
     const rules = clientAuth(hostname);
     if (entry.notAfterMs > now() && rules !== undefined && entry.clientAuth === idOf(rules)) return entry.context;
-    known.delete(hostname);
+    drop(hostname);
     return null;
+  };
+
+  const drop = (hostname: string): void => {
+    known.delete(hostname);
+    borrowed.delete(hostname);
+  };
+
+  const serve = (hostname: string, certificate: IssuedCertificate, rules: ClientAuth | null): Served => {
+    if (certificate.hostname === hostname) return servedWith(certificate, rules);
+    const key = `${idOf(rules)} ${certificate.certificatePem}`;
+    const served = shared.get(key) ?? servedWith(certificate, rules);
+    shared.set(key, served);
+    return served;
   };
 
   const set = (hostname: string, certificate: IssuedCertificate): SecureContext => {
     const rules = clientAuth(hostname) ?? null;
-    const context = contextOf(certificate, rules);
-    const names = alternativeNames(new X509Certificate(certificate.certificatePem));
-    known.set(hostname, { context, notAfterMs: certificate.notAfter.getTime(), clientAuth: idOf(rules), names });
-    return context;
+    const served = serve(hostname, certificate, rules);
+    drop(hostname);
+    const names = certificate.hostname === hostname ? known : borrowed;
+    names.set(hostname, { ...served, notAfterMs: certificate.notAfter.getTime(), clientAuth: idOf(rules) });
+    return served.context;
   };
 
   const fetchOnce = (hostname: string): Promise<SecureContext> =>
@@ -102,16 +126,20 @@ export function createSniCallback({ clientAuth, fetch, now = Date.now, max = DEF
   const forget = (names: readonly string[]): void => {
     forgotten++;
     const wildcards = new Set(names.filter((name) => name.startsWith("*.")));
-    for (const name of names) known.delete(name);
+    for (const name of names) drop(name);
     if (wildcards.size === 0) return;
-    for (const hostname of [...known.keys()]) if (wildcards.has(wildcardOf(hostname) ?? "")) known.delete(hostname);
+    for (const hostname of [...known.keys(), ...borrowed.keys()]) if (wildcards.has(wildcardOf(hostname) ?? "")) drop(hostname);
   };
 
   return Object.assign(callback, {
     set: (hostname: string, certificate: IssuedCertificate) => void set(hostname, certificate),
-    namesOf: (hostname: string) => known.peek(hostname)?.names ?? NO_NAMES,
+    namesOf: (hostname: string) => (known.peek(hostname) ?? borrowed.peek(hostname))?.names ?? NO_NAMES,
     forget,
   });
+}
+
+function servedWith(certificate: IssuedCertificate, rules: ClientAuth | null): Served {
+  return { context: contextOf(certificate, rules), names: alternativeNames(new X509Certificate(certificate.certificatePem)) };
 }
 
 function idOf(rules: ClientAuth | null): string | null {

@@ -181,6 +181,31 @@ describe("the certificate of a handshake", () => {
     assert.deepEqual(await kept(), ["a.example.com", "b.example.com", "127.0.0.1"]);
   });
 
+  test("is one and the same for all names below a wildcard, which do not drive out others, however many clients think of", async () => {
+    const wildcard = { ...(await ca.issue("example.com")), hostname: "*.example.com" };
+    const asked: string[] = [];
+    const fetch = async (hostname: string): Promise<IssuedCertificate> => {
+      asked.push(hostname);
+      return hostname.endsWith(".example.com") ? wildcard : await ca.issue(hostname);
+    };
+    const { sni } = createSni({ clientAuth: () => null, max: 2, fetch });
+    const own = await ask(sni, "own.localhost");
+    const first = await ask(sni, "a.example.com");
+    for (const name of ["b", "c", "d"]) assert.equal((await ask(sni, `${name}.example.com`)).context, first.context);
+    assert.deepEqual(await ask(sni, "own.localhost"), { ...own, isSync: true });
+    assert.equal((await ask(sni, "d.example.com")).isSync, true);
+    assert.equal((await ask(sni, "a.example.com")).isSync, false);
+
+    const mine = await ca.issue("d.example.com");
+    sni.set("d.example.com", mine);
+    assert.notEqual((await ask(sni, "d.example.com")).context, first.context);
+    asked.length = 0;
+    sni.forget(["*.example.com"]);
+    await ask(sni, "a.example.com");
+    await ask(sni, "d.example.com");
+    assert.deepEqual(asked, ["a.example.com", "d.example.com"]);
+  });
+
   test("that was forgotten while it was on its way is good for those who wait, and not kept", async () => {
     const gate = Promise.withResolvers<IssuedCertificate>();
     let fetches = 0;
