@@ -23,6 +23,7 @@ import {
   type WorkerChallenge,
   type WorkerChallengeKind,
 } from "./stored-challenge.ts";
+import type { Challenge, ChallengePublisher } from "./acme/challenge.ts";
 import { createChallengeCertificate } from "./sign.ts";
 
 export interface ChallengesOptions {
@@ -37,16 +38,6 @@ export interface ChallengesOptions {
   readonly now?: () => number;
   /** How often what has expired is looked for. */
   readonly pruneEveryMs?: number;
-}
-
-/** What an order has answered: that of acme/challenge.ts, as far as it matters here. */
-export interface OrderedChallenge {
-  readonly type: "http-01" | "tls-alpn-01" | "dns-01";
-  /** Canonical. */
-  readonly name: string;
-  readonly token: string;
-  readonly keyAuthorization: string;
-  readonly expiresAtMs: number;
 }
 
 interface Held {
@@ -66,7 +57,7 @@ const MOST_LOOKUPS = 256;
 /** Another order wrote the same label meanwhile. */
 const MOST_CONFLICTS = 20;
 
-export class Challenges implements Component {
+export class Challenges implements Component, ChallengePublisher {
   readonly name = "challenges";
   readonly #options: ChallengesOptions;
   readonly #now: () => number;
@@ -89,7 +80,7 @@ export class Challenges implements Component {
    * Resolves when it is in the store and every worker of this node answers it; other nodes look it up if they are asked before they have heard
    * of it. Throws `lease_lost`, `store_unavailable`.
    */
-  async publish(challenge: OrderedChallenge, fence: Fence): Promise<void> {
+  async publish(challenge: Challenge, fence: Fence): Promise<void> {
     const { kind, name } = addressOf(challenge);
     const key = challengeKey(kind, name);
     const text = challengeText({ kind, name, keyAuthorization: challenge.keyAuthorization, untilMs: challenge.expiresAtMs });
@@ -98,7 +89,7 @@ export class Challenges implements Component {
   }
 
   /** It was validated, or given up; harmless when it is gone. Throws like `publish`: it then ends by its time. */
-  async withdraw(challenge: OrderedChallenge, fence: Fence): Promise<void> {
+  async withdraw(challenge: Challenge, fence: Fence): Promise<void> {
     const { kind, name } = addressOf(challenge);
     const key = challengeKey(kind, name);
     await this.#options.store.delete(key, { fence });
@@ -133,9 +124,10 @@ export class Challenges implements Component {
   async find(kind: ChallengeKind, name: string): Promise<StoredChallenge | null> {
     const key = challengeKey(kind, name);
     const held = this.#held.get(key);
-    if (held !== undefined) {
+    // After its end there may be another one of the same name.
+    if (held !== undefined && endOf(held.challenge) > this.#now()) {
       await held.told;
-      return endOf(held.challenge) > this.#now() ? held.challenge : null;
+      return held.challenge;
     }
     if (this.#lookups.size >= MOST_LOOKUPS) return null;
     const late = Promise.withResolvers<null>();
@@ -149,7 +141,7 @@ export class Challenges implements Component {
 
   /** The answer to what a worker asks; null as in `find`. */
   async answer(kind: WorkerChallengeKind, name: string): Promise<WorkerChallenge | null> {
-    await this.find(kind, name);
+    if ((await this.find(kind, name)) === null) return null;
     return this.#held.get(challengeKey(kind, name))?.answer ?? null;
   }
 
@@ -172,7 +164,8 @@ export class Challenges implements Component {
 
   async #lookUp(key: string): Promise<StoredChallenge | null> {
     try {
-      return (await this.#read(key)) ? (this.#held.get(key)?.challenge ?? null) : null;
+      const held = (await this.#read(key)) ? this.#held.get(key) : undefined;
+      return held !== undefined && endOf(held.challenge) > this.#now() ? held.challenge : null;
     } catch (error) {
       this.#options.log.warn({ err: error, key }, "a challenge could not be looked up");
       return null;
@@ -275,7 +268,7 @@ export class Challenges implements Component {
 }
 
 /** Where it is in the store. */
-function addressOf({ type, token, name }: OrderedChallenge): { readonly kind: WorkerChallengeKind; readonly name: string } {
+function addressOf({ type, token, name }: Challenge): { readonly kind: WorkerChallengeKind; readonly name: string } {
   if (type === "dns-01") throw new ProxyError("internal", "DNS-01 is published in a zone");
   return type === "http-01" ? { kind: "http", name: token } : { kind: "alpn", name };
 }

@@ -9,6 +9,7 @@ import { LRUCache } from "lru-cache";
 
 import type { ClientHello } from "../http/client-hello.ts";
 import type { RequestHead } from "../http/message.ts";
+import { Allowance } from "../core/allowance.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import type { WorkerChallenge, WorkerChallengeKind } from "../certs/stored-challenge.ts";
 import { tlsOptions } from "../certs/tls-options.ts";
@@ -42,6 +43,8 @@ const MOST_ASKED = 64;
 const MOST_WAITING = 16;
 /** Of one address: a few validations at once, and then one a second. */
 const ASKS_OF_ADDRESS = { most: 20, perSecond: 1 };
+/** Of all together: what is asked is a read of the store, and the main thread has more to do. */
+const ASKS_OF_ALL = { most: 200, perSecond: 50 };
 /** So long the main thread is not asked again for what it did not know, and for so many of these. */
 const UNKNOWN_MS = 2000;
 const MOST_UNKNOWN = 1000;
@@ -67,10 +70,12 @@ export class ChallengeAnswers {
   /** Until when. */
   readonly #unknown = new LRUCache<string, number>({ max: MOST_UNKNOWN });
   readonly #allowances = new AddressAllowances(ASKS_OF_ADDRESS.most, ASKS_OF_ADDRESS.perSecond);
+  readonly #allowance: Allowance;
 
   constructor(options: ChallengeAnswersOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#allowance = new Allowance(ASKS_OF_ALL.most, ASKS_OF_ALL.perSecond, this.#now());
   }
 
   /** A client's first message must be read before TLS begins. */
@@ -106,7 +111,7 @@ export class ChallengeAnswers {
     const asked = this.#asked.get(key);
     if (asked !== undefined) return asked.join(onSought);
     if ((this.#unknown.get(key) ?? 0) > nowMs || this.#asked.size >= MOST_ASKED) return false;
-    if (!this.#allowances.of(ip, nowMs).take(nowMs)) return false;
+    if (!this.#allowances.of(ip, nowMs).take(nowMs) || !this.#allowance.take(nowMs)) return false;
     const { deadlines, ask } = this.#options;
     this.#asked.set(key, new Asked(deadlines, onSought, () => this.onUnknown(kind, name)));
     ask(kind, name);

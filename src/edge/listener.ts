@@ -61,6 +61,8 @@ interface Arrival {
   readonly deadlineMs: number;
   /** By the clock of the deadlines. */
   readonly acceptedMs: number;
+  /** Canonical, of its ClientHello; null where that is not read, or names nobody. */
+  readonly serverName: string | null;
 }
 
 interface RawArrival {
@@ -177,7 +179,7 @@ export class Listener {
     const ends = this.#ends(socket);
     if (ends === null) return;
     const deadlineMs = deadlines.after(handshakeTimeoutMs);
-    const arrival: Arrival = { socket, ends, deadlineMs, acceptedMs: deadlines.nowMs };
+    const arrival: Arrival = { socket, ends, deadlineMs, acceptedMs: deadlines.nowMs, serverName: null };
     const postgres = kind === "pg_tls";
     const clientHello = postgres || (kind === "tls" && (challenges.readsHello || router.plan(publicPort).readsHello));
     const proxyHeader = peersInFront.has(ends.sourceIp);
@@ -243,7 +245,7 @@ export class Listener {
         // What Postgres itself asks of such clients, so that nothing else is taken for one.
         else if (isDirectPostgres && secured.alpnProtocol !== POSTGRES_PROTOCOLS[0]) secured.destroy();
         // Who takes the self-signed certificate that everyone is shown takes it for any host.
-        else if (isHttp) this.#open(secured, arrival, secured, identity, certificateOf === null);
+        else if (isHttp) this.#open(secured, { ...arrival, serverName: name }, secured, identity, certificateOf === null);
         else this.#openRaw(secured, arrival, { route: route!, name, isSecure: true });
       });
     };
@@ -335,16 +337,12 @@ export class Listener {
     return { ms, firstDeadlineMs: deadlines.after(ms) - (deadlines.nowMs - acceptedMs) };
   }
 
-  #open(
-    socket: Socket,
-    { ends, acceptedMs }: Arrival,
-    secured: TLSSocket | null,
-    identity: ClientIdentity | null,
-    isForAnyHost = false,
-  ): void {
+  #open(socket: Socket, arrival: Arrival, secured: TLSSocket | null, identity: ClientIdentity | null, isForAnyHost = false): void {
     const scheme = secured === null ? "http" : "https";
     const isHttp2 = secured?.alpnProtocol === "h2";
-    const serverName = serverNameOf(secured);
+    const { ends, acceptedMs } = arrival;
+    // What the client said last: it may have been asked to begin anew.
+    const serverName = serverNameOf(secured) ?? arrival.serverName;
     const headTime = this.#headTime(serverName, acceptedMs);
     const { publicPort, region, http2, tls } = this.#options;
     const hosts = serverName === null || isForAnyHost ? null : new CertifiedHosts(serverName, tls.namesOf);

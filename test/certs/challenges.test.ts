@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
 import { describe, test, type TestContext } from "node:test";
 import { ProxyError } from "../../src/core/errors.ts";
-import { Challenges, type ChallengesOptions, type OrderedChallenge } from "../../src/certs/challenges.ts";
+import type { Challenge } from "../../src/certs/acme/challenge.ts";
+import { Challenges, type ChallengesOptions } from "../../src/certs/challenges.ts";
 import type { WorkerChallenge } from "../../src/certs/stored-challenge.ts";
 import { MemoryStore } from "../../src/state/memory-store.ts";
 import type { Lease, Store } from "../../src/state/store.ts";
@@ -121,7 +122,7 @@ describe("a challenge that is published", () => {
   });
 });
 
-function assertAnswers(known: WorkerChallenge | undefined, challenge: OrderedChallenge): void {
+function assertAnswers(known: WorkerChallenge | undefined, challenge: Challenge): void {
   assert.ok(known?.kind === "alpn");
   const certificate = new X509Certificate(known.certificatePem);
   assert.equal(certificate.subjectAltName, `DNS:${challenge.name}`);
@@ -216,6 +217,21 @@ describe("a challenge that nobody withdrew", () => {
     const node = new Node(store).follow(t);
     await eventually(async () => (await store.list("certs/challenges/")).length === 0, "the store to be rid of it");
     assert.equal(node.known.size, 0);
+  });
+
+  test("does not stand in the way of the next one of its name, whose news has not come", async () => {
+    const store = new MemoryStore();
+    let nowMs = Date.now();
+    const deaf = new Node(store, { now: () => nowMs });
+    const one = new Node(store, { now: () => nowMs });
+    const fence = await leaseOf(store, "a.example");
+    await one.challenges.publish(alpnChallenge("a.example", nowMs + 1000), fence);
+    assert.notEqual(await deaf.challenges.answer("alpn", "a.example"), null);
+    nowMs += 1000;
+    assert.equal(await deaf.challenges.answer("alpn", "a.example"), null);
+    const next = { ...alpnChallenge("a.example", nowMs + 1000), keyAuthorization: "another" };
+    await one.challenges.publish(next, fence);
+    assertAnswers((await deaf.challenges.answer("alpn", "a.example")) ?? undefined, next);
   });
 
   test("does not go when another took its place meanwhile", async (t) => {

@@ -91,6 +91,18 @@ test("a flood from everywhere holds a bounded number, of one token and in all", 
   worker.deadlines.stop();
 });
 
+test("a flood from everywhere that is answered at once asks no more than so often", () => {
+  const worker = new Worker();
+  const sought = Array.from({ length: 2000 }, (_, i) => {
+    const { isSought } = worker.seek(`tok-${i}`, `198.51.${i >> 8}.${i & 255}`);
+    worker.answers.onUnknown("http", `tok-${i}`);
+    return isSought;
+  });
+  assert.ok(sought.filter(Boolean).length <= 200);
+  worker.nowMs += 1000;
+  assert.equal(worker.seek("later", "192.0.2.2").isSought, true);
+});
+
 test("what has expired is answered no more", () => {
   const worker = new Worker();
   worker.learn("tok", worker.nowMs + 1000);

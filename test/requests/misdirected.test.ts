@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { after, before, test } from "node:test";
-import { connect } from "node:tls";
+import { connect, type TLSSocket } from "node:tls";
 import { staticApp } from "../support/backend.ts";
 import { eventually } from "../support/eventually.ts";
 import { responseOf } from "../support/http2-client.ts";
@@ -132,6 +132,18 @@ test("a client that resumes a session of TLS 1.2 is served, though nobody knows 
   using client = await RawClient.connectTls(node.httpsPort, { ...options, session: first.getSession()! });
   first.destroy();
   for (const host of ["a.example.com", "b.example.com"]) assert.equal((await asking(client, host)).status, 200);
+});
+
+test("the name that a client gave is known where its first message is read, also when it resumes a session of TLS 1.2", async () => {
+  const port = node.boundPort(OPEN_PORT);
+  const options = { port, host: "127.0.0.1", servername: "open.localhost", rejectUnauthorized: false, maxVersion: "TLSv1.2" } as const;
+  const first = connect(options);
+  await once(first, "secureConnect");
+  using client = await RawClient.connectTls(port, { ...options, session: first.getSession()! });
+  first.destroy();
+  assert.equal((client.socket as TLSSocket).isSessionReused(), true);
+  assert.equal((await asking(client, "open.localhost")).status, 200);
+  assert.equal((await asking(client, "other.example")).status, 421);
 });
 
 test("a resumed session of TLS 1.3 is no way around it", async () => {

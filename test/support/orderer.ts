@@ -2,7 +2,8 @@
 
 import { join } from "node:path";
 import { pino } from "pino";
-import { Challenges, type OrderedChallenge } from "../../src/certs/challenges.ts";
+import type { Challenge } from "../../src/certs/acme/challenge.ts";
+import { Challenges } from "../../src/certs/challenges.ts";
 import { SqliteStore } from "../../src/state/sqlite-store.ts";
 import type { Lease } from "../../src/state/store.ts";
 import type { TestNode } from "./node.ts";
@@ -24,11 +25,11 @@ export class Orderer implements AsyncDisposable {
     return new Orderer(new SqliteStore({ path: join(dir, "data", "state.db") }));
   }
 
-  async publish(challenge: OrderedChallenge): Promise<void> {
+  async publish(challenge: Challenge): Promise<void> {
     await this.challenges.publish(challenge, await this.#lease(challenge.name));
   }
 
-  async withdraw(challenge: OrderedChallenge): Promise<void> {
+  async withdraw(challenge: Challenge): Promise<void> {
     await this.challenges.withdraw(challenge, await this.#lease(challenge.name));
   }
 
@@ -44,10 +45,10 @@ export class Orderer implements AsyncDisposable {
   }
 }
 
-export function httpChallenge(token: string, expiresAtMs = Date.now() + HOUR_MS): OrderedChallenge {
+export function httpChallenge(token: string, expiresAtMs = Date.now() + HOUR_MS): Challenge {
   return { type: "http-01", name: "hello.localhost", token, keyAuthorization: `${token}.thumbprint`, expiresAtMs };
 }
 
-export function alpnChallenge(name: string, expiresAtMs = Date.now() + HOUR_MS): OrderedChallenge {
+export function alpnChallenge(name: string, expiresAtMs = Date.now() + HOUR_MS): Challenge {
   return { type: "tls-alpn-01", name, token: `token-of-${name}`, keyAuthorization: `token-of-${name}.thumbprint`, expiresAtMs };
 }
