@@ -328,7 +328,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     workers,
     listeners,
     metrics,
-    certificates: new CertificatesControl({ vault, secret, store, log, now: Date.now }),
+    certificates: new CertificatesControl({ vault, secret, store, renewer: authority?.renewer ?? null, log, now: Date.now }),
     onReload: async (next) => {
       // First what can fail, so that a configuration that cannot be had changes nothing.
       await listeners.apply(next.apps);

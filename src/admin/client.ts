@@ -111,6 +111,15 @@ export class AdminClient implements AsyncDisposable {
     return await this.#call("DELETE", certificatePath(choice));
   }
 
+  /** Resolves with the new one, which may take minutes. */
+  async renewCertificate(name: string): Promise<SnakeCased<CertificateStatus>> {
+    return await this.#call("POST", certificatePath({ name, source: null }, "/renew"));
+  }
+
+  async revokeCertificate(name: string, reason: string): Promise<SnakeCased<CertificateStatus>> {
+    return await this.#call("POST", certificatePath({ name, source: null }, "/revoke"), { body: { reason } });
+  }
+
   async rotateSecret(): Promise<SnakeCased<RotateResult>> {
     return await this.#call("POST", "/secret/rotate");
   }

@@ -76,9 +76,27 @@ export interface CertificateControl {
   export(choice: CertificateChoice, withKey: boolean): ExportedCertificate;
   /** Deletes one. Throws as `export`, and `store_unavailable`. */
   delete(choice: CertificateChoice): Promise<CertificateStatus>;
+  /**
+   * Has a new one ordered for a declared name; resolves with it. Throws `certificate_unavailable`, and `bad_request` where there is no ACME
+   * authority.
+   */
+  renew(name: string): Promise<CertificateStatus>;
+  /** Has the authority declare the name's own certificate void; another one is ordered. Throws as `renew`, and `certificate_not_found`. */
+  revoke(name: string, reason: RevocationReason): Promise<CertificateStatus>;
   /** Seals everything in the store anew. Throws `store_unavailable`, `secret_unavailable`; may be repeated. */
   rotateSecret(): Promise<RotateResult>;
 }
+
+/** What authorities accept of RFC 5280, section 5.3.1, with its numbers. */
+export const REVOCATION_REASONS = {
+  unspecified: 0,
+  key_compromise: 1,
+  affiliation_changed: 3,
+  superseded: 4,
+  cessation_of_operation: 5,
+} as const;
+
+export type RevocationReason = keyof typeof REVOCATION_REASONS;
 
 export interface CertificateChoice {
   /** Or id. */

@@ -63,6 +63,8 @@ const DEFAULT_MAX = 10_000;
 const MINUTE_MS = 60_000;
 /** A certificate this close to its end may be too old once it reaches the client. */
 const LAST_MINUTE_MS = MINUTE_MS;
+/** How long a worker waits for an order. Its own time-out for handshakes ends most of them before that; the order goes on. */
+const LONGEST_HOLD_MS = 30_000;
 const RENEW_AFTER = 2 / 3;
 const RENEW_JITTER = 1 / 10;
 const BACKOFF: BackoffOptions = { minMs: MINUTE_MS, maxMs: 60 * MINUTE_MS };
@@ -93,7 +95,8 @@ export class Certificates implements Component {
 
   /**
    * A certificate for a declared name that is valid for a minute at least: one that is stored, else one of the issuer's; however many ask,
-   * one is ordered. Throws `tls_unknown_name`, or what the issuer threw, repeated without asking it again until its back-off is over.
+   * one is ordered, and waited for within bounds. Throws `tls_unknown_name`, or what the issuer threw, repeated without asking it again until
+   * its back-off is over.
    */
   async get(hostname: string): Promise<IssuedCertificate> {
     const name = canonicalServerName(hostname);
@@ -127,7 +130,14 @@ export class Certificates implements Component {
   }
 
   async #obtain(authority: NameAuthority, name: string, declared: string): Promise<IssuedCertificate> {
-    await authority.obtain(declared);
+    const late = Promise.withResolvers<never>();
+    const overdue = new ProxyError("certificate_unavailable", `the certificate for "${name}" is still being ordered`);
+    const cancel = this.#startTimer(() => late.reject(overdue), LONGEST_HOLD_MS);
+    try {
+      await Promise.race([authority.obtain(declared), late.promise]);
+    } finally {
+      cancel();
+    }
     const obtained = this.#options.stored(name);
     if (obtained !== null) return obtained;
     throw new ProxyError("certificate_unavailable", `the certificate for "${name}" is no longer there`);

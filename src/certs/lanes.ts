@@ -1,6 +1,8 @@
 // What runs at once, and what waits for its turn: each kind in a lane of its own, so that an order somebody waits for, the first order of a
 // name, one of a name that has failed before, and a question about a renewal never wait for each other.
 
+import { setImmediate } from "node:timers/promises";
+
 export type Lane = "wanted" | "order" | "suspect" | "plan";
 
 /** What is to be done for a name, as far as it matters to when. */
@@ -60,10 +62,13 @@ export class Lanes {
 
   /** @param turn must not reject */
   add(due: Due, turn: Promise<void>, onEnd: () => void): void {
-    const ended = turn.then(() => {
-      this.#running.delete(due.name);
-      onEnd();
-    });
+    // Stores may answer at once: without a break, ten thousand turns would hold up everybody else.
+    const ended = turn
+      .then(() => setImmediate())
+      .then(() => {
+        this.#running.delete(due.name);
+        onEnd();
+      });
     this.#running.set(due.name, { due, ended });
   }
 

@@ -22,6 +22,8 @@ export interface Window {
 export interface RenewalRecord {
   /** Which certificate it is about: by its fingerprint. After a renewal the record of the earlier one says nothing. */
   readonly fingerprint: string;
+  /** Who issued it. */
+  readonly directory: string;
   /** Chosen once, kept until the window changes. */
   readonly renewAtMs: number;
   /** What the authority suggested; null: it was chosen by the lifetime. */
@@ -32,7 +34,7 @@ export interface RenewalRecord {
   readonly askFailures: number;
   /** Why it suggests another moment than usual, in its own words. */
   readonly explanationUrl: string | null;
-  /** When the name had its first certificate: authorities limit how many new names a domain has in a week. */
+  /** When the name had its first certificate of this directory: authorities limit how many new names a domain has in a week. */
   readonly firstOrderedAtMs: number;
 }
 
@@ -57,10 +59,21 @@ export interface AttemptsRecord {
   readonly refusedAtMs: readonly number[];
 }
 
+export interface OwnKnowledge extends Validity {
+  readonly fingerprint: string;
+  /** Another authority than the one of today has issued it. */
+  readonly isForeign: boolean;
+}
+
+export interface PlannedCertificate extends Validity {
+  readonly fingerprint: string;
+  readonly directory: string;
+}
+
 /** What is known of one name at one moment. */
 export interface NameKnowledge {
   /** Its own certificate by ACME, expired or not. */
-  readonly own: (Validity & { readonly fingerprint: string }) | null;
+  readonly own: OwnKnowledge | null;
   /** Another one that serves the name meanwhile: imported, or a wildcard's. */
   readonly cover: Validity | null;
   readonly renewal: RenewalRecord | null;
@@ -85,6 +98,8 @@ const SHORT_LIVED_MS = 10 * DAY_MS;
 const RENEW_JITTER = 1 / 10;
 /** The share of its life for which a certificate spares others their own. */
 const RELIED_ON_FOR = 4 / 5;
+/** One of another authority gives way to one of today's. Not at once: nodes of a fleet that disagree would do nothing else. */
+const FOREIGN_FOR_MS = HOUR_MS;
 
 /** RFC 9773, section 4.3.2 names these bounds for what an authority asks for. */
 const ASK_AGAIN = { minMs: MINUTE_MS, maxMs: DAY_MS };
@@ -116,15 +131,17 @@ export function nextStep({ own, cover, renewal, attempts }: NameKnowledge): Step
   const plan = renewal !== null && own !== null && renewal.fingerprint === own.fingerprint ? renewal : null;
   // Without a plan the certificate is new, or of a time before there were plans.
   if (own !== null && plan === null) return { kind: "plan", atMs: -Infinity };
-  const order: Step = { kind: "order", atMs: Math.max(orderAt(cover, plan), attempts?.retryAtMs ?? -Infinity) };
+  const order: Step = { kind: "order", atMs: Math.max(orderAt(own, cover, plan), attempts?.retryAtMs ?? -Infinity) };
   if (plan === null || plan.askAtMs === null || plan.askAtMs >= order.atMs) return order;
   return { kind: "plan", atMs: plan.askAtMs };
 }
 
 /** Another certificate that serves the name spares it an order until that one should long have been renewed. */
-function orderAt(cover: Validity | null, plan: RenewalRecord | null): number {
+function orderAt(own: OwnKnowledge | null, cover: Validity | null, plan: RenewalRecord | null): number {
   const coveredUntilMs = cover === null ? -Infinity : cover.notBeforeMs + (cover.notAfterMs - cover.notBeforeMs) * RELIED_ON_FOR;
-  return Math.max(plan?.renewAtMs ?? -Infinity, coveredUntilMs);
+  const plannedAtMs = plan?.renewAtMs ?? -Infinity;
+  const ownAtMs = own?.isForeign === true ? Math.min(plannedAtMs, own.notBeforeMs + FOREIGN_FOR_MS) : plannedAtMs;
+  return Math.max(ownAtMs, coveredUntilMs);
 }
 
 export interface Suggestion {
@@ -140,14 +157,15 @@ export interface Suggestion {
  * @param suggestion null: it gave no usable answer; "none": it is not one that suggests anything
  */
 export function planRenewal(
-  own: Validity & { readonly fingerprint: string },
+  own: PlannedCertificate,
   earlier: RenewalRecord | null,
   suggestion: Suggestion | "none" | null,
   { nowMs, random }: { readonly nowMs: number; readonly random: () => number },
 ): RenewalRecord {
   const before = earlier?.fingerprint === own.fingerprint ? earlier : null;
-  const firstOrderedAtMs = earlier?.firstOrderedAtMs ?? own.notBeforeMs;
-  const kept = { fingerprint: own.fingerprint, firstOrderedAtMs };
+  const { fingerprint, directory } = own;
+  const firstOrderedAtMs = earlier?.directory === directory ? earlier.firstOrderedAtMs : own.notBeforeMs;
+  const kept = { fingerprint, directory, firstOrderedAtMs };
   if (suggestion === "none" || suggestion === null) {
     const askFailures = suggestion === null ? (before?.askFailures ?? 0) + 1 : 0;
     return {

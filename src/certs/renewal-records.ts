@@ -19,6 +19,7 @@ const attempts = z.object({
 
 const renewal = z.object({
   fingerprint: z.string(),
+  directory: z.string(),
   renewAtMs: time,
   window: z.object({ startMs: time, endMs: time }).nullable(),
   askAtMs: time.nullable(),

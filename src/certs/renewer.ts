@@ -53,7 +53,7 @@ const SETTLE_MS = 100;
 const REST = 20;
 /** When to look again at a name that another node is at: soon where a client waits. That node may have died. */
 const BUSY = { wantedMs: 1000, minMs: 10_000, maxMs: 30_000 };
-const STORE_AWAY_MS = 10_000;
+const PAUSE_MS = 10_000;
 /** A certificate of a name that nobody declares is kept so long beyond its end: the app may come back. */
 const KEEP_MS = 7 * DAY_MS;
 
@@ -69,8 +69,10 @@ export class Renewer implements Component {
   readonly #pace = new DirectoryPace();
   readonly #lanes = new Lanes();
   readonly #wanted = new Map<string, Wanted>();
-  /** Not before this time, whatever else is known: another node is at it, or the store was away. */
+  /** Not before this time, whatever else is known: another node is at it. */
   readonly #heldOff = new Map<string, number>();
+  /** The same for all names: the store is away, or the secret. */
+  #pausedUntilMs = -Infinity;
   #weekly: { readonly limit: WeeklyLimit; readonly madeAtMs: number } | null = null;
   #prunedAtMs = -Infinity;
   #lookTookMs = 0;
@@ -122,9 +124,18 @@ export class Renewer implements Component {
         `no app declares ${JSON.stringify(hostname)} as a name that an ACME authority can vouch for`,
       );
     }
-    const attempts = this.#attempts.get(hostname);
+    const attempts = this.#failed(hostname);
     if (attempts !== null && attempts.limitedUntilMs > this.#now()) throw refusal(attempts.error, attempts.limitedUntilMs);
     await this.#want(hostname, true);
+  }
+
+  /** Has the authority declare the name's certificate void, and orders another. Throws as `Turns.revoke`. */
+  async revoke(hostname: string, reason: number): Promise<void> {
+    if (this.#signal === null) throw new ProxyError("draining");
+    await this.#turns.revoke(hostname, reason, this.#signal);
+    // It was this that kept its lease.
+    this.#heldOff.delete(hostname);
+    this.#wakeSoon();
   }
 
   /** Other certificates serve some names now. */
@@ -190,13 +201,17 @@ export class Renewer implements Component {
   #due(name: string): Due | null {
     if (this.#lanes.has(name)) return null;
     const wanted = this.#wanted.get(name);
-    const heldOffMs = this.#heldOff.get(name) ?? -Infinity;
+    const heldOffMs = Math.max(this.#heldOff.get(name) ?? -Infinity, this.#pausedUntilMs);
     const isBare = this.#options.vault.serving(name) === null;
-    if (wanted !== undefined) return { name, lane: "wanted", isForced: wanted.isForced, isBare, atMs: heldOffMs };
+    const isSuspect = this.#failed(name) !== null;
+    if (wanted !== undefined) {
+      const { isForced } = wanted;
+      return { name, lane: isSuspect && !isForced ? "suspect" : "wanted", isForced, isBare, atMs: heldOffMs };
+    }
     if (!this.#isOurs(name) || this.#orderedAs(name) !== name) return null;
     const { kind, atMs } = this.#step(name);
     if (kind === "plan") return { name, lane: "plan", isForced: false, isBare, atMs: Math.max(atMs, heldOffMs) };
-    const lane = this.#attempts.get(name) === null ? "order" : "suspect";
+    const lane = isSuspect ? "suspect" : "order";
     return { name, lane, isForced: false, isBare, atMs: Math.max(atMs, heldOffMs, this.#orderableFrom(name)) };
   }
 
@@ -215,24 +230,40 @@ export class Renewer implements Component {
     const { vault } = this.#options;
     const own = vault.acme(name);
     const cover = vault.cover(name);
-    const [renewal, attempts] = [this.#renewals.get(name), this.#attempts.get(name)];
-    return nextStep({ own: own && lifeOf(own), cover: cover && lifeOf(cover), renewal, attempts });
+    return nextStep({
+      own: own && this.#turns.knowledgeOf(own),
+      cover: cover && lifeOf(cover),
+      renewal: this.#renewals.get(name),
+      attempts: this.#failed(name),
+    });
+  }
+
+  /** Failures of orders with the authority of today. */
+  #failed(name: string): AttemptsRecord | null {
+    return this.#turns.ofToday(this.#attempts.get(name));
   }
 
   /** What the limits of the authority allow, and its state of health. */
   #orderableFrom(name: string): number {
-    const weeklyMs = this.#options.vault.acme(name) === null ? this.#weeklyLimit().freeAtMs(name) : -Infinity;
+    const weeklyMs = this.#isNew(name) ? this.#weeklyLimit().freeAtMs(name) : -Infinity;
     return Math.max(this.#pace.opensAtMs, weeklyMs);
   }
 
   #weeklyLimit(): WeeklyLimit {
     const nowMs = this.#now();
     if (this.#weekly === null || Math.abs(nowMs - this.#weekly.madeAtMs) > 1000) {
-      const firsts = [...this.#renewals.entries()].map(([name, { firstOrderedAtMs }]) => ({ name, atMs: firstOrderedAtMs }));
+      const firsts = [...this.#renewals.entries()]
+        .filter(([, { directory }]) => directory === this.#options.directory)
+        .map(([name, { firstOrderedAtMs }]) => ({ name, atMs: firstOrderedAtMs }));
       this.#weekly = { limit: new WeeklyLimit(this.#options.newNamesPerWeek, firsts, nowMs), madeAtMs: nowMs };
-      for (const name of this.#lanes.ordered) if (this.#options.vault.acme(name) === null) this.#weekly.limit.add(name, nowMs);
+      for (const name of this.#lanes.ordered) if (this.#isNew(name)) this.#weekly.limit.add(name, nowMs);
     }
     return this.#weekly.limit;
+  }
+
+  /** Has the authority never issued for it? */
+  #isNew(name: string): boolean {
+    return this.#options.vault.acme(name)?.directory !== this.#options.directory;
   }
 
   #isOurs(name: string): boolean {
@@ -244,13 +275,14 @@ export class Renewer implements Component {
   #orderedAs(name: string): string {
     const wildcard = wildcardOf(name);
     if (wildcard === null || !this.#isOurs(wildcard) || this.#options.vault.acme(name) !== null) return name;
-    return this.#attempts.get(wildcard) === null ? wildcard : name;
+    return this.#failed(wildcard) === null ? wildcard : name;
   }
 
   #assertMayBeOrdered(name: string): void {
     const nowMs = this.#now();
-    const attempts = this.#attempts.get(name);
+    const attempts = this.#failed(name);
     if (attempts !== null && attempts.retryAtMs > nowMs) throw refusal(attempts.error, attempts.retryAtMs);
+    if (this.#pausedUntilMs > nowMs) throw refusal("the state store, or its secret, is not there", this.#pausedUntilMs);
     const fromMs = this.#orderableFrom(name);
     if (fromMs > nowMs) throw refusal("the authority does not answer, or its limits are reached", fromMs);
   }
@@ -264,6 +296,7 @@ export class Renewer implements Component {
       this.#wanted.set(name, wanted);
     }
     wanted.isForced ||= isForced;
+    if (isForced) this.#heldOff.delete(name);
     this.#lanes.push(name);
     if (this.#signal !== null) this.#fill();
     return wanted.settled.promise;
@@ -281,7 +314,7 @@ export class Renewer implements Component {
     if (lane !== "plan") {
       const nowMs = this.#now();
       this.#pace.onStart(nowMs);
-      if (this.#options.vault.acme(name) === null) this.#weeklyLimit().add(name, nowMs);
+      if (this.#isNew(name)) this.#weeklyLimit().add(name, nowMs);
     }
     const turn = this.#turns.take(name, { isForced, signal: this.#signal! }).then(
       (result) => this.#onTurn(due, result),
@@ -318,7 +351,7 @@ export class Renewer implements Component {
 
   /** Another node was faster. What it wrote is known by now, or about to be. */
   #onNothingLeft(name: string, nowMs: number): void {
-    const attempts = this.#attempts.get(name);
+    const attempts = this.#failed(name);
     if (this.#options.vault.serving(name) !== null) this.#settle(name, null);
     else if (attempts !== null && attempts.retryAtMs > nowMs) this.#settle(name, refusal(attempts.error, attempts.retryAtMs));
     else this.#heldOff.set(name, nowMs + BUSY.wantedMs);
@@ -327,7 +360,10 @@ export class Renewer implements Component {
   #onBroken({ name }: Due, error: unknown): void {
     if (this.#signal!.aborted) return;
     logFailure(this.#options.log, error, { hostname: name });
-    this.#heldOff.set(name, this.#now() + STORE_AWAY_MS * (1 + this.#random()));
+    const untilMs = this.#now() + PAUSE_MS * (1 + this.#random());
+    // It may be the only one whose lease was lost; whatever else it is meets all the others too.
+    if (error instanceof ProxyError && error.code === "lease_lost") this.#heldOff.set(name, untilMs);
+    else this.#pausedUntilMs = untilMs;
     this.#settle(
       name,
       error instanceof ProxyError ? error : new ProxyError("certificate_unavailable", "the order failed", { cause: error }),
@@ -342,7 +378,8 @@ export class Renewer implements Component {
     const { vault, declared } = this.#options;
     const ended = vault.list().filter(({ source, notAfter }) => source === "acme" && notAfter.getTime() <= beforeMs);
     const failed = [...this.#attempts.entries()].filter(([name, { failedAtMs }]) => failedAtMs <= beforeMs && vault.acme(name) === null);
-    const names = [...ended.map(({ hostname }) => hostname), ...failed.map(([name]) => name)];
+    const planned = [...this.#renewals.entries()].filter(([name, { renewAtMs }]) => renewAtMs <= beforeMs && vault.acme(name) === null);
+    const names = new Set([...ended.map(({ hostname }) => hostname), ...[...failed, ...planned].map(([name]) => name)]);
     const signal = this.#signal!;
     void (async () => {
       for (const name of names) {

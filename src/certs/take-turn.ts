@@ -23,6 +23,8 @@ import {
   planRenewal,
   type AttemptsRecord,
   type FailureKind,
+  type OwnKnowledge,
+  type PlannedCertificate,
   type RenewalRecord,
   type Suggestion,
   type Validity,
@@ -36,6 +38,8 @@ export interface Authority {
   issue(hostname: string, options: IssueOptions): Promise<IssuedByAcme>;
   /** The certificate is kept, or not wanted. */
   settle(hostname: string, fence: Fence): Promise<void>;
+  /** Has the authority declare a certificate void. Throws `certificate_unavailable`. */
+  revoke(chainPem: string, reason: number, options: { readonly directory: string; readonly signal: AbortSignal }): Promise<void>;
 }
 
 /** Where certificates are kept. */
@@ -104,6 +108,17 @@ export class Turns {
     this.#options = options;
   }
 
+  /** What of a certificate matters to when it is renewed. */
+  knowledgeOf(certificate: StoredCertificate): OwnKnowledge {
+    return { ...lifeOf(certificate), fingerprint: certificate.fingerprint, isForeign: certificate.directory !== this.#options.directory };
+  }
+
+  /** null: none has failed, or that was with an authority that is not asked any more. */
+  ofToday(attempts: AttemptsRecord | null): AttemptsRecord | null {
+    const { directory, staging } = this.#options;
+    return attempts !== null && [directory, staging].includes(attempts.directory) ? attempts : null;
+  }
+
   /** Throws `store_unavailable`, `lease_lost`, `secret_unavailable`, or whatever `signal` was aborted with. */
   async take(name: string, { isForced, signal }: TurnOptions): Promise<TurnResult> {
     const { store, vault, attempts, renewals, now } = this.#options;
@@ -113,12 +128,33 @@ export class Turns {
     // From the store: what its last holder wrote may not have reached memory.
     const own = await vault.fetchAcme(name);
     const renewal = await renewals.fetch(name);
-    const failed = await attempts.fetch(name);
+    const failed = this.ofToday(await attempts.fetch(name));
     if (isForced) return await this.#order(turn, own, failed);
     const cover = vault.cover(name);
-    const step = nextStep({ own: own && lifeOf(own), cover: cover && lifeOf(cover), renewal, attempts: failed });
+    const step = nextStep({ own: own && this.knowledgeOf(own), cover: cover && lifeOf(cover), renewal, attempts: failed });
     if (step.atMs > now()) return { kind: "planned" };
     return step.kind === "order" ? await this.#order(turn, own, failed) : await this.#plan(turn, own!, renewal);
+  }
+
+  /**
+   * Has a name's own certificate declared void. It goes on being served until there is another one, which is due now: most clients do not ask
+   * whether one is void, and those that do are no worse off without any. Throws `certificate_not_found`, `lease_lost` while an order is under
+   * way, `certificate_unavailable`, `store_unavailable`.
+   *
+   * @param reason of RFC 5280, section 5.3.1
+   */
+  async revoke(name: string, reason: number, signal: AbortSignal): Promise<void> {
+    const { store, vault, renewals, authority, directory, now, random, log } = this.#options;
+    await using lease = await HeldLease.take(store, leaseName(name), LEASE_MS);
+    if (lease === null) throw new ProxyError("lease_lost", `an order for "${name}" is under way; try again when it is over`);
+    const own = await vault.fetchAcme(name);
+    if (own === null) throw new ProxyError("certificate_not_found", `"${name}" has no certificate of an ACME authority`);
+    const { certificatePem, fingerprint, directory: issuedBy = directory } = own;
+    await authority.revoke(certificatePem, reason, { directory: issuedBy, signal: AbortSignal.any([signal, lease.lost]) });
+    log.warn({ hostname: name, fingerprint, reason }, "a certificate was revoked");
+    const clock = { nowMs: now(), random };
+    const plan = planRenewal(planned(own), await renewals.fetch(name), "none", clock);
+    await renewals.put(name, { ...plan, renewAtMs: clock.nowMs }, lease.fence);
   }
 
   /** Deletes what is known of a name, if its certificate ended before `beforeMs`. */
@@ -220,7 +256,7 @@ export class Turns {
   async #plan({ name, fence, signal }: Turn, own: StoredCertificate, earlier: RenewalRecord | null): Promise<TurnResult> {
     const { renewals, now, random, log } = this.#options;
     const suggestion = await this.#suggestion(name, own, signal);
-    const plan = planRenewal(lifeOf(own), earlier, suggestion, { nowMs: now(), random });
+    const plan = planRenewal(planned(own), earlier, suggestion, { nowMs: now(), random });
     const { explanationUrl, renewAtMs } = plan;
     if (earlier?.renewAtMs !== renewAtMs || earlier.explanationUrl !== explanationUrl) {
       const explanation = explanationUrl === null ? {} : { explanationUrl };
@@ -261,8 +297,12 @@ function leaseName(name: string): string {
   return `certs/${nameKey(name)}`;
 }
 
-export function lifeOf({ fingerprint, notBefore, notAfter }: StoredCertificate): Validity & { readonly fingerprint: string } {
-  return { fingerprint, notBeforeMs: notBefore.getTime(), notAfterMs: notAfter.getTime() };
+export function lifeOf({ notBefore, notAfter }: StoredCertificate): Validity {
+  return { notBeforeMs: notBefore.getTime(), notAfterMs: notAfter.getTime() };
+}
+
+function planned(certificate: StoredCertificate): PlannedCertificate {
+  return { ...lifeOf(certificate), fingerprint: certificate.fingerprint, directory: certificate.directory ?? "" };
 }
 
 function kindOf(error: unknown): FailureKind {

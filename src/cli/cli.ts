@@ -154,6 +154,23 @@ function addCertificateCommands(certs: Command, terminal: Terminal, end: (code: 
       end(await (await commands()).deleteCertificate(name, command.optsWithGlobals(), terminal)),
     );
   certs
+    .command("renew")
+    .description("have a new certificate ordered for a name now, and wait for it")
+    .argument("<name>", "a name that an app declares, or a wildcard")
+    .action(async (name: string, _, command: Command) => {
+      const { renewCertificate } = await import("./commands/renew-certificate.ts");
+      end(await renewCertificate(name, command.optsWithGlobals<GlobalOptions>(), terminal));
+    });
+  certs
+    .command("revoke")
+    .description("have the authority declare a name's certificate void; another one is ordered")
+    .argument("<name>", "the name or wildcard of the certificate")
+    .option("--reason <reason>", "unspecified, key-compromise, affiliation-changed, superseded or cessation-of-operation", "unspecified")
+    .action(async (name: string, _, command: Command) => {
+      const { revokeCertificate } = await import("./commands/renew-certificate.ts");
+      end(await revokeCertificate(name, command.optsWithGlobals(), terminal));
+    });
+  certs
     .command("rotate-secret")
     .description("seal all private keys in the state store anew, with a new secret where it is in a file")
     .action(async (_, command: Command) => end(await (await commands()).rotateSecret(command.optsWithGlobals(), terminal)));

@@ -11,25 +11,31 @@ import { readBundle } from "../certs/bundle.ts";
 import { lifetimeState } from "../certs/lifetime.ts";
 import { nameOfKey } from "../certs/name-key.ts";
 import { rotateSecret } from "../certs/seal-anew.ts";
+import type { Renewer } from "../certs/renewer.ts";
 import type { Secret } from "../certs/secret.ts";
+import { canonicalServerName } from "../certs/server-name.ts";
 import { CERTS_PREFIX } from "../certs/store-keys.ts";
 import type { StoredCertificate } from "../certs/stored-certificate.ts";
 import type { Vault } from "../certs/vault.ts";
 import { wildcardOf } from "../certs/wildcard.ts";
-import type {
-  CertificateChoice,
-  CertificateControl,
-  CertificateDetails,
-  CertificateStatus,
-  ExportedCertificate,
-  ImportResult,
-  RotateResult,
+import {
+  REVOCATION_REASONS,
+  type CertificateChoice,
+  type CertificateControl,
+  type CertificateDetails,
+  type CertificateStatus,
+  type ExportedCertificate,
+  type ImportResult,
+  type RotateResult,
+  type RevocationReason,
 } from "../admin/control.ts";
 
 export interface CertificatesControlOptions {
   readonly vault: Vault;
   readonly secret: Secret;
   readonly store: Store;
+  /** null: no authority is configured. */
+  readonly renewer: Pick<Renewer, "renew" | "revoke"> | null;
   readonly log: Logger;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -103,6 +109,16 @@ export class CertificatesControl implements CertificateControl {
     return status;
   }
 
+  async renew(name: string): Promise<CertificateStatus> {
+    await this.#renewer().renew(hostnameOf(name));
+    return await this.#own(hostnameOf(name));
+  }
+
+  async revoke(name: string, reason: RevocationReason): Promise<CertificateStatus> {
+    await this.#renewer().revoke(hostnameOf(name), REVOCATION_REASONS[reason]);
+    return await this.#own(hostnameOf(name));
+  }
+
   rotateSecret(): Promise<RotateResult> {
     this.#rotating ??= this.#rotate().finally(() => {
       this.#rotating = null;
@@ -115,6 +131,18 @@ export class CertificatesControl implements CertificateControl {
     const { count, unopened } = await rotateSecret(store, secret);
     log.info({ secretId: secret.keyId, sealed: count, unopened }, "sealed the private keys in the state store anew");
     return { secretId: secret.keyId, sealed: count, unopened };
+  }
+
+  #renewer(): Pick<Renewer, "renew" | "revoke"> {
+    const { renewer } = this.#options;
+    if (renewer === null) throw new ProxyError("bad_request", 'there is no ACME authority here; set tls.issuer = "acme"');
+    return renewer;
+  }
+
+  async #own(name: string): Promise<CertificateStatus> {
+    const own = this.#options.vault.acme(name);
+    if (own === null) throw notFound(name);
+    return this.#status(own, await this.#records());
   }
 
   /** Those for the very name; else the wildcards that it is served with. */
@@ -218,6 +246,13 @@ function jsonOf(text: string): unknown {
   } catch {
     return null;
   }
+}
+
+/** Of people, who write them as they like; what is none is refused where it is looked up. */
+function hostnameOf(name: string): string {
+  if (!name.startsWith("*.")) return canonicalServerName(name) ?? name;
+  const above = canonicalServerName(name.slice(2));
+  return above === null ? name : `*.${above}`;
 }
 
 function notFound(name: string): ProxyError {

@@ -51,6 +51,12 @@ const NO_CERTIFICATES: CertificateControl = {
   delete: async ({ name }) => {
     throw new ProxyError("certificate_not_found", `there is no certificate for "${name}"`);
   },
+  renew: async (name) => {
+    throw new ProxyError("certificate_unavailable", `no app declares "${name}"`);
+  },
+  revoke: async (name) => {
+    throw new ProxyError("certificate_not_found", `"${name}" has no certificate of an ACME authority`);
+  },
   rotateSecret: async () => ({ secretId: "0123abcd", sealed: 0, unopened: [] }),
 };
 

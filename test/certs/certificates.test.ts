@@ -125,6 +125,22 @@ describe("certificates", () => {
     await assert.rejects(setup.certificates.get("a.b.localhost"), { code: "tls_unknown_name" });
   });
 
+  test("that an authority orders are waited for, but not for longer than anyone waits for a handshake", async () => {
+    const ordered = Promise.withResolvers<void>();
+    let stored: IssuedCertificate | null = null;
+    const authority = { vouchesFor: (name: string) => name === "hello.example.com", obtain: () => ordered.promise };
+    await using setup = start({ authority, stored: () => stored });
+    setup.declared.add("hello.example.com");
+    const impatient = setup.certificates.get("hello.example.com");
+    clock.advance(await clock.nextTimerMs());
+    await assert.rejects(impatient, { code: "certificate_unavailable", message: /still being ordered/ });
+    const patient = setup.certificates.get("hello.example.com");
+    stored = await ca.issue("hello.example.com");
+    ordered.resolve();
+    assert.equal(await patient, stored);
+    assert.deepEqual(setup.issuer.asked, []);
+  });
+
   test("are renewed after two thirds of their life, and the workers are told", async () => {
     await using setup = start();
     const first = await setup.certificates.get("hello.localhost");

@@ -19,11 +19,12 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const NOW_MS = Date.UTC(2030, 0, 1);
 
-const own = { fingerprint: "aa", notBeforeMs: NOW_MS, notAfterMs: NOW_MS + 90 * DAY_MS };
+const own = { fingerprint: "aa", directory: "d", isForeign: false, notBeforeMs: NOW_MS, notAfterMs: NOW_MS + 90 * DAY_MS };
 const nothing = { own: null, cover: null, renewal: null, attempts: null };
 const clock = { nowMs: NOW_MS, random: () => 0.5 };
 const plan: RenewalRecord = {
   fingerprint: "aa",
+  directory: "d",
   renewAtMs: NOW_MS + 60 * DAY_MS,
   window: null,
   askAtMs: null,
@@ -69,6 +70,11 @@ describe("the next step of a name", () => {
     const asking = { ...plan, askAtMs: NOW_MS + HOUR_MS };
     assert.deepEqual(nextStep({ ...nothing, own, renewal: asking }), { kind: "plan", atMs: asking.askAtMs });
     assert.equal(nextStep({ ...nothing, own, renewal: { ...plan, askAtMs: plan.renewAtMs + 1 } }).kind, "order");
+  });
+
+  test("of a certificate of another authority is an order within the hour, and not at once", () => {
+    const foreign = { ...own, isForeign: true };
+    assert.deepEqual(nextStep({ ...nothing, own: foreign, renewal: plan }), { kind: "order", atMs: NOW_MS + HOUR_MS });
   });
 
   test("waits for the back-off, and the authority can still call for a renewal meanwhile", () => {
@@ -125,11 +131,12 @@ describe("a plan", () => {
   test("of the next certificate starts anew, and remembers only when the name had its first", () => {
     const startMs = NOW_MS + 50 * DAY_MS;
     const first = planRenewal(own, null, suggestion(startMs, startMs + DAY_MS), clock);
-    const renewed = { fingerprint: "bb", notBeforeMs: startMs, notAfterMs: startMs + 90 * DAY_MS };
+    const renewed = { fingerprint: "bb", directory: "d", notBeforeMs: startMs, notAfterMs: startMs + 90 * DAY_MS };
     const next = planRenewal(renewed, first, null, clock);
     assert.equal(next.renewAtMs, renewalByLifetime(renewed, 0.5));
     assert.equal(next.window, null);
     assert.equal(next.firstOrderedAtMs, NOW_MS);
+    assert.equal(planRenewal({ ...renewed, directory: "another" }, first, null, clock).firstOrderedAtMs, startMs);
   });
 });
 

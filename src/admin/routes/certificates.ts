@@ -4,7 +4,7 @@
 import type { FastifyInstance } from "fastify";
 
 import { ProxyError } from "../../core/errors.ts";
-import type { CertificateChoice, NodeControl } from "../control.ts";
+import { REVOCATION_REASONS, type CertificateChoice, type NodeControl, type RevocationReason } from "../control.ts";
 import { snakeCased } from "../snake-case.ts";
 
 /** A chain of several certificates and a large RSA key. */
@@ -38,7 +38,19 @@ export function addCertificateRoutes(server: FastifyInstance, { certificates }: 
     snakeCased(await certificates.delete(choiceOf(params.name, query))),
   );
 
+  server.post<Named>("/certificates/:name/renew", async ({ params }) => snakeCased(await certificates.renew(params.name)));
+
+  server.post<Named>("/certificates/:name/revoke", async ({ params, body }) =>
+    snakeCased(await certificates.revoke(params.name, reasonOf(body))),
+  );
+
   server.post("/secret/rotate", async () => snakeCased(await certificates.rotateSecret()));
+}
+
+function reasonOf(body: unknown): RevocationReason {
+  const reason = (body as { readonly reason?: unknown } | null | undefined)?.reason ?? "unspecified";
+  if (typeof reason === "string" && Object.hasOwn(REVOCATION_REASONS, reason)) return reason as RevocationReason;
+  throw new ProxyError("bad_request", `expected reason to be one of ${Object.keys(REVOCATION_REASONS).join(", ")}`);
 }
 
 function choiceOf(name: string, { source }: Named["Querystring"]): CertificateChoice {

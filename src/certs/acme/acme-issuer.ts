@@ -5,7 +5,7 @@ import type { Logger } from "pino";
 
 import type { Fence, Store } from "../../state/store.ts";
 import type { IssuedCertificate } from "../issuer.ts";
-import { AcmeAccounts } from "./accounts.ts";
+import { type AcmeAccount, AcmeAccounts } from "./accounts.ts";
 import type { ChallengePublisher, ChallengeType } from "./challenge.ts";
 import type { KeyKind } from "./keys.ts";
 import { Order } from "./order.ts";
@@ -115,27 +115,43 @@ export class AcmeIssuer {
     await this.#records.remove(hostname, fence);
   }
 
+  /**
+   * Has the CA declare a certificate void (RFC 8555, section 7.6); one that is void already is no error. Throws `certificate_unavailable`.
+   *
+   * @param reason of RFC 5280, section 5.3.1
+   */
+  async revoke(
+    chainPem: string,
+    reason: number,
+    { directory, signal }: { readonly directory: string; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const account = await this.#accounts.get(directory, signal);
+    try {
+      await this.#session(directory, account, signal).revoke(chainPem, reason);
+    } catch (error) {
+      if (acmeProblemOf(error)?.type !== "alreadyRevoked") throw error;
+    }
+  }
+
   async close(): Promise<void> {
     await this.#transport.close();
   }
 
   async #order(
     { hostname, directory, fence, replaces, signal }: Required<IssueOptions> & { readonly hostname: string },
-    account: { readonly url: string; readonly keyPem: string },
+    account: AcmeAccount,
   ): Promise<IssuedByAcme> {
-    const { externalAccount, publishers, sealer, key, profile, log, now = Date.now, pace = 1 } = this.#options;
-    const session = new AcmeSession({
-      directory,
-      transport: this.#transport,
-      accountKeyPem: account.keyPem,
-      accountUrl: account.url,
-      externalAccount,
-      signal,
-    });
+    const { publishers, sealer, key, profile, log, now = Date.now, pace = 1 } = this.#options;
+    const session = this.#session(directory, account, signal);
     const order = new Order({
       ...{ hostname, directory, account: account.url, replaces, profile, key, fence, signal },
       ...{ session, publishers, sealer, records: this.#records, log, now, pace },
     });
     return await order.run();
+  }
+
+  #session(directory: string, { url, keyPem }: AcmeAccount, signal: AbortSignal): AcmeSession {
+    const { externalAccount } = this.#options;
+    return new AcmeSession({ directory, transport: this.#transport, accountKeyPem: keyPem, accountUrl: url, externalAccount, signal });
   }
 }

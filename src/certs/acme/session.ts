@@ -196,6 +196,11 @@ export class AcmeSession {
     });
   }
 
+  /** @param reason of RFC 5280, section 5.3.1 */
+  async revoke(chainPem: string, reason: number): Promise<void> {
+    await this.#ask(() => this.#client.revokeCertificate(chainPem, { reason }));
+  }
+
   /** POST-as-GET (RFC 8555, section 6.3). */
   async #fetch(resource: string): Promise<unknown> {
     return await this.#post(resource, null);
