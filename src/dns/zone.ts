@@ -90,7 +90,7 @@ export class Zone {
   #ofChallenge(labels: readonly string[], type: number, texts: readonly string[]): Answer[] {
     const name = labels.join(".");
     // RFC 8482 section 4.2: who asks for everything gets something small.
-    if (type === TYPE.ANY) return [{ type: "HINFO", name, ttl: APEX_TTL_S, data: { cpu: "RFC8482", os: "" } }];
+    if (type === TYPE.ANY) return [{ type: "HINFO", name, ttl: CHALLENGE_TTL_S, data: { cpu: "RFC8482", os: "" } }];
     if (type !== TYPE.TXT) return [];
     return texts.map((text) => ({ type: "TXT", name, ttl: CHALLENGE_TTL_S, data: stringsOf(text) }));
   }

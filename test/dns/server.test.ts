@@ -270,4 +270,22 @@ describe("a DNS server's life", () => {
     tcp.send(queryOf(NAME));
     assert.equal(textsOf((await tcp.reply())!).length, 2);
   });
+
+  test("ends any connection whose client has nothing more to say, whatever that was, in whatever pieces", async () => {
+    await using dns = await RunningDns.start();
+    const bytes = fc.uint8Array({ maxLength: 300 }).map((piece) => Buffer.from(piece));
+    const piece = fc.oneof(bytes, bytes.map(framed), fc.constant(framed(queryOf(NAME))));
+    await fc.assert(
+      fc.asyncProperty(fc.array(piece, { maxLength: 5 }), async (pieces) => {
+        using client = await TcpClient.open(dns.address);
+        client.socket.on("error", () => {});
+        for (const one of pieces) client.socket.write(one);
+        client.socket.end();
+        while ((await client.reply()) !== null) assert.ok(dns.results.length > 0);
+      }),
+      fuzzParameters(100),
+    );
+    const reply = await askUdp(dns.address, queryOf(NAME));
+    assert.equal(reply.rcode, "NOERROR");
+  });
 });

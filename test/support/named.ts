@@ -105,5 +105,5 @@ ${blocks.join("\n")}
 }
 
 function zoneFile({ records = [] }: NamedZone): string {
-  return ["$TTL 5", "@ SOA ns.example.org. root.example.org. 1 3600 600 86400 1", "@ NS ns.example.org.", ...records, ""].join("\n");
+  return ["$TTL 5", "@ SOA ns.invalid. root.invalid. 1 3600 600 86400 1", "@ NS ns.invalid.", ...records, ""].join("\n");
 }

@@ -32,12 +32,20 @@ export function namedServers(addresses: readonly Address[]): NameServer[] {
   return addresses.map((address) => ({ name: formatServer(address), addresses: [address] }));
 }
 
-/** By the NS records that the primary has for the zone. Throws `certificate_unavailable` where there are none that lead anywhere. */
+/** By the NS records that the primary has for the zone, and the addresses that it or else a resolver knows for them. Throws `certificate_unavailable` where there are none that lead anywhere. */
 export async function findNameServers(zone: string, primary: Address, signal: AbortSignal): Promise<readonly NameServer[]> {
-  const { answers = [] } = await ask(primary, { name: zone, type: "NS" }, signal);
-  const names = answers.flatMap((record) => (record.type === "NS" ? [record.data] : []));
+  const { answers = [], additionals = [] } = await ask(primary, { name: zone, type: "NS" }, signal);
+  const names = answers.flatMap((record) => (record.type === "NS" ? [record.data.toLowerCase()] : []));
   if (names.length === 0) throw dnsFailure(`the DNS server at ${formatServer(primary)} has no NS records for the zone "${zone}"`);
-  return await Promise.all(names.map(async (name) => ({ name, addresses: await addressesOf(name, signal) })));
+  return await Promise.all(
+    names.map(async (name) => {
+      const hosts = additionals.flatMap((record) => {
+        return (record.type === "A" || record.type === "AAAA") && record.name.toLowerCase() === name ? [record.data] : [];
+      });
+      const known = hosts.map((host) => ({ host, port: DNS_PORT }));
+      return { name, addresses: known.length > 0 ? known : await addressesOf(name, signal) };
+    }),
+  );
 }
 
 /** Throws `certificate_unavailable` with the servers that do not show it when time is up. */

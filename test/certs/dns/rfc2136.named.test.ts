@@ -6,6 +6,7 @@ import { connect, createServer, type AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import { ask } from "../../../src/certs/dns/exchange.ts";
 import type { Address } from "../../../src/core/app.ts";
+import { findNameServers } from "../../../src/certs/dns/propagation.ts";
 import { Rfc2136, type Rfc2136Options } from "../../../src/certs/dns/rfc2136.ts";
 import type { TsigKey } from "../../../src/certs/dns/tsig.ts";
 import { Named, newKey, WITHOUT_NAMED, type NamedKey } from "../../support/named.ts";
@@ -122,6 +123,22 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
     await assert.rejects(provider.present(NAME, "value", signal), {
       code: "certificate_unavailable",
       message: `the TXT record "${NAME}" is not seen after 0.3 s at 127.0.0.1:${port} (it answers NXDOMAIN)`,
+    });
+  });
+
+  test("look for the value at the servers that the zone names", async () => {
+    const records = ["@ NS ns1", "@ NS NS2", "ns1 A 192.0.2.1", "ns1 AAAA 2001:db8::1", "ns2 A 192.0.2.2"];
+    await using named = await Named.start({ "dyn.test": { records } });
+    const found = await findNameServers("dyn.test", named.address, signal);
+    const addresses = found.map(({ name, addresses: own }) => [name, own.map(({ host, port }) => `${host} ${port}`).toSorted()]);
+    assert.deepEqual(addresses.toSorted(), [
+      // Of a zone that nobody here knows
+      ["ns.invalid", []],
+      ["ns1.dyn.test", ["192.0.2.1 53", "2001:db8::1 53"]],
+      ["ns2.dyn.test", ["192.0.2.2 53"]],
+    ]);
+    await assert.rejects(findNameServers("www.dyn.test", named.address, signal), {
+      message: /has no NS records for the zone "www\.dyn\.test"$/,
     });
   });
 
