@@ -25,6 +25,7 @@ import { ExpiryAlarm } from "./certs/expiry-alarm.ts";
 import { LocalCa } from "./certs/local-ca.ts";
 import { hasSealed } from "./certs/seal-anew.ts";
 import { Secret } from "./certs/secret.ts";
+import { ServedSince } from "./certs/served-since.ts";
 import { SessionTickets } from "./certs/session-tickets.ts";
 import { createSelfSigned } from "./certs/sign.ts";
 import { Vault } from "./certs/vault.ts";
@@ -45,6 +46,7 @@ import { createDnsServer } from "./node/dns-challenges.ts";
 import { setCertificateGauges, setGauges } from "./node/gauges.ts";
 import { nodeIdentity } from "./node/identity.ts";
 import { PublicListeners } from "./node/public-listeners.ts";
+import { withTrustedSince } from "./node/trusted-since.ts";
 import { WorkerPool } from "./node/worker-pool.ts";
 import type { FromWorker, WorkerData } from "./node/worker-messages.ts";
 
@@ -226,6 +228,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     },
     log,
   });
+  const servedSince = new ServedSince({ store, now: Date.now });
   const tickets = new SessionTickets({ store, secret, onChange: (keys) => workers.broadcast({ type: "ticket_keys", keys }), log });
 
   // The data plane
@@ -288,7 +291,13 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   };
   const certify = async (worker: number, hostname: string): Promise<void> => {
     try {
-      workers.send(worker, { type: "certificate", hostname, certificate: await certificates.get(hostname) });
+      const certificate = await certificates.get(hostname);
+      const trusted = await withTrustedSince(hostname, certificate, { apps: () => catalog.apps, vault, servedSince }).catch((error) => {
+        // Nobody waits for what browsers are to remember.
+        logFailure(log, error, { hostname });
+        return certificate;
+      });
+      workers.send(worker, { type: "certificate", hostname, certificate: trusted });
     } catch (error) {
       logFailure(log, error, { hostname });
       const { code, message } = error instanceof ProxyError ? error : new ProxyError("certificate_unavailable");

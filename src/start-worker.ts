@@ -137,6 +137,7 @@ class Worker {
       totalMs: timeouts.totalMs,
       compressors: new Compressors(limits.compressors),
       httpsPorts: () => this.#httpsPorts,
+      trustedSince: (hostname) => this.#sni.trustedSince(hostname),
       onDone: (exchange) => this.#onDone(exchange),
       onUnreadable: (sender, code, requestId) => {
         this.#traffic.countError(code);
@@ -159,6 +160,10 @@ class Worker {
   onMessage(message: ToWorker): void {
     switch (message.type) {
       case "app":
+        if (JSON.stringify(this.#router.app(message.entry.name)?.hsts) !== JSON.stringify(message.entry.hsts)) {
+          // What comes with certificates for it comes only to apps that ask.
+          this.#sni.forget(message.entry.hostnames);
+        }
         this.#router.set(edgeApp(message.entry, this.#pools, this.#traffic));
         this.#afterChange();
         this.#gate.onAppChanged(message.entry.name);

@@ -117,9 +117,9 @@ export class Catalog {
   }
 
   #build(app: App, records: ReadonlyMap<string, MachineRecord>): AppEntry {
-    const { name, hostnames, wakeTimeoutMs, errorPages, clientAuth } = app;
+    const { name, hostnames, wakeTimeoutMs, errorPages, clientAuth, hsts } = app;
     const services = app.services.map((service) => this.#service(app, service, records));
-    return { name, hostnames, wakeTimeoutMs, errorPages, clientAuth, services };
+    return { name, hostnames, wakeTimeoutMs, errorPages, clientAuth, hsts, services };
   }
 
   #service(app: App, service: Service, records: ReadonlyMap<string, MachineRecord>): ServiceEntry {

@@ -1,6 +1,6 @@
 // What a worker knows of an app: the immutable entry that the main thread sends whenever the app or one of its machines changes.
 
-import type { Address, ClientAuth, Service, ServicePort } from "../core/app.ts";
+import type { Address, ClientAuth, Hsts, Service, ServicePort } from "../core/app.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 
 export interface AppEntry {
@@ -13,6 +13,7 @@ export interface AppEntry {
   readonly errorPages: Readonly<Record<string, string>>;
   /** As in `App`. */
   readonly clientAuth: ClientAuth | null;
+  readonly hsts: Hsts | null;
 }
 
 export interface ServiceEntry {

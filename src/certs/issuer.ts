@@ -18,4 +18,6 @@ export interface IssuedCertificate {
   readonly privateKeyPem: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
+  /** Since when the name is served with certificates that browsers trust, in milliseconds since the epoch; absent: this is none, or nobody asks. */
+  readonly trustedSinceMs?: number;
 }

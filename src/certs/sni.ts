@@ -36,6 +36,8 @@ export interface SniCallback {
   namesOf(hostname: string): readonly string[];
   /** Other certificates are to be had for these names, or none: the next handshake asks. `*.` stands for every name below. */
   forget(names: readonly string[]): void;
+  /** As the certificate of a canonical name says; null where it is not known here. */
+  trustedSince(hostname: string): number | null;
 }
 
 /** What a certificate comes to. */
@@ -49,6 +51,7 @@ interface Known extends Served {
   readonly notAfterMs: number;
   /** Id of the rules that it was made for; null for none. */
   readonly clientAuth: string | null;
+  readonly trustedSinceMs: number | null;
 }
 
 /** A context takes some 35 KB, so these take a hundred megabytes in each worker; making one again takes half a millisecond. */
@@ -93,7 +96,8 @@ export function createSniCallback({ clientAuth, fetch, now = Date.now, max = DEF
     const served = serve(hostname, certificate, rules);
     drop(hostname);
     const names = certificate.hostname === hostname ? known : borrowed;
-    names.set(hostname, { ...served, notAfterMs: certificate.notAfter.getTime(), clientAuth: idOf(rules) });
+    const { notAfter, trustedSinceMs = null } = certificate;
+    names.set(hostname, { ...served, notAfterMs: notAfter.getTime(), clientAuth: idOf(rules), trustedSinceMs });
     return served.context;
   };
 
@@ -135,6 +139,10 @@ export function createSniCallback({ clientAuth, fetch, now = Date.now, max = DEF
     set: (hostname: string, certificate: IssuedCertificate) => void set(hostname, certificate),
     namesOf: (hostname: string) => (known.peek(hostname) ?? borrowed.peek(hostname))?.names ?? NO_NAMES,
     forget,
+    trustedSince: (hostname: string) => {
+      const entry = known.peek(hostname) ?? borrowed.peek(hostname);
+      return entry === undefined || entry.notAfterMs <= now() ? null : entry.trustedSinceMs;
+    },
   });
 }
 

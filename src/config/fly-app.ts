@@ -6,6 +6,7 @@ import { formatDuration } from "../core/duration.ts";
 import type { Findings } from "./findings.ts";
 import { readClientAuth } from "./client-auth.ts";
 import { readErrorPages } from "./error-pages.ts";
+import { toHsts } from "./hsts.ts";
 import { checkMachines } from "./fly-machine-rules.ts";
 import { checkSections } from "./fly-section-rules.ts";
 import { documentServices, toServices } from "./fly-services.ts";
@@ -55,6 +56,7 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     warmDetour: kittiwake.warm_detour,
     errorPages: readErrorPages(document, findings),
     clientAuth: readClientAuth(document, services, findings),
+    hsts: toHsts(document, findings),
   };
   checkMachines(document, app, findings, context.regions);
   return app;

@@ -9,6 +9,9 @@ import { groupNames, httpService, KILL_SIGNALS, scalarText, service } from "./fl
 import { defineDocument } from "./key-schema.ts";
 import { address, byteSize, duration, hostnamePattern, name, path, regionCode } from "./scalars.ts";
 
+/** Ten years: nobody means more. */
+const MAX_HSTS_S = 315_360_000;
+
 /** A DNS label: the app is reachable under it. */
 const appName = z
   .string()
@@ -47,6 +50,27 @@ const clientTls = z
   })
   .prefault({})
   .describe("Certificates of clients.");
+
+const hsts = z
+  .strictObject({
+    max_age: z
+      .union([z.enum(["auto"]), z.int().min(0).max(MAX_HSTS_S)])
+      .optional()
+      .meta({
+        description:
+          "Seconds for which browsers come to the app's names by HTTPS only, told in responses over HTTPS with a certificate they trust; 0 takes it back. `auto` begins with five minutes, and says a day, a week and half a year when the name has been served so for a day, a week and a month.",
+        fallback: "browsers are told nothing",
+      }),
+    include_subdomains: z.boolean().default(false).describe("Also to all names below each of them, whoever serves those."),
+    preload: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Consent to being built into browsers. Asks for a `max_age` of a year and `include_subdomains`, and can hardly be taken back.",
+      ),
+  })
+  .prefault({})
+  .describe("`Strict-Transport-Security`, for responses that have none from the app.");
 
 const kittiwake = z
   .strictObject({
@@ -93,6 +117,7 @@ const kittiwake = z
         kind: "a table of paths",
       }),
     tls: clientTls,
+    hsts,
     machines: z
       .array(placedMachine)
       .default([])

@@ -31,6 +31,16 @@ export interface App {
   readonly errorPages: Readonly<Record<string, string>>;
   /** null where no certificates are asked of clients, the usual case. */
   readonly clientAuth: ClientAuth | null;
+  /** null: browsers are not told to come by HTTPS only, unless by the app itself. */
+  readonly hsts: Hsts | null;
+}
+
+/** What `Strict-Transport-Security` says (RFC 6797); `[kittiwake.hsts]`. */
+export interface Hsts {
+  /** Seconds; null: the longer, the longer the name has been served with a certificate that browsers trust. */
+  readonly maxAgeS: number | null;
+  readonly includeSubdomains: boolean;
+  readonly preload: boolean;
 }
 
 /** Certificates that an app asks of its clients in the TLS handshake; `[kittiwake.tls]`. */

@@ -8,6 +8,8 @@ import type { ClientFacts, ClientLines } from "../upstream/forward.ts";
 export interface OwnFacts {
   /** For `fly-request-id`. */
   readonly id: string;
+  /** For `strict-transport-security`, where the machine says nothing of it; null for none. */
+  readonly hsts: string | null;
 }
 
 /** A field of a response of the edge's own; the name in lower case. */

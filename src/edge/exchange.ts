@@ -61,6 +61,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   service: EdgeService | null = null;
   /** What its port asks for; null for nothing, the usual case. */
   options: HttpOptions | null = null;
+  hsts: string | null = null;
   /** Does the machine speak HTTP/2 on its port? */
   isHttp2Backend = false;
   /** The machine that a place is claimed on. */
@@ -414,7 +415,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
 
   #sendEditedHead(head: ResponseHead, options: HttpOptions): void {
     const { compressors } = this.#driver;
-    const edited = editResponse(head, options, this.id);
+    const edited = editResponse(head, options, this);
     const coding = options.compress ? negotiateCompression(this.head, edited, compressors.hasRoom) : null;
     if (coding !== null && head.body !== "none") {
       this.#compressor = compressors.start(coding, head.body === "length" ? head.contentLength : null, this);

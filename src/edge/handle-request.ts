@@ -3,7 +3,7 @@
 // attempt) and edge/respond.ts (any failure). The gate comes after every refusal, so that a scanner makes nobody pay for a start.
 
 import type { RequestHead } from "../http/message.ts";
-import type { ClientAuth } from "../core/app.ts";
+import type { ClientAuth, Hsts } from "../core/app.ts";
 import type { ErrorCode, ProxyError } from "../core/errors.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import { MicrosecondText } from "../core/microsecond-text.ts";
@@ -18,6 +18,7 @@ import type { Compressors } from "./compressor.ts";
 import type { Sender } from "./client-connection.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import { Exchange, type ExchangeDriver } from "./exchange.ts";
+import { hstsValue } from "./hsts.ts";
 import { httpsLocation, type HttpsPorts } from "./redirects.ts";
 import { respondWithError } from "./respond.ts";
 
@@ -32,6 +33,8 @@ export interface RequestHandlerOptions {
   readonly totalMs: number;
   readonly compressors: Compressors;
   readonly httpsPorts: () => HttpsPorts;
+  /** Since when a host name is served with a certificate that browsers trust, in milliseconds since the epoch; null: it is not. */
+  readonly trustedSince: (hostname: string) => number | null;
   readonly maxAttempts: number;
   readonly onDone: (exchange: Exchange) => void;
   /** A request that could not be read as one. */
@@ -131,6 +134,11 @@ export class RequestHandler implements ExchangeDriver {
     this.#options.onDone(exchange);
   }
 
+  #hsts(hsts: Hsts, host: string): string | null {
+    const trustedSinceMs = this.#options.trustedSince(host);
+    return trustedSinceMs === null ? null : hstsValue(hsts, (Date.now() - trustedSinceMs) / 1000);
+  }
+
   /** Whatever the host's app asks of its requests (RFC 8555 section 8.3). False: this one is like any other. */
   #answersChallenge(exchange: Exchange): boolean {
     const token = challengeToken(exchange.head);
@@ -171,6 +179,7 @@ export class RequestHandler implements ExchangeDriver {
     }
     const { hosts } = channel.client;
     if (hosts !== null && !hosts.includes(head.host)) return exchange.refuse("misdirected_request");
+    if (app.hsts !== null && channel.client.scheme === "https") exchange.hsts = this.#hsts(app.hsts, head.host);
     if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
     this.attempts.route(exchange);
   }

@@ -53,6 +53,7 @@ export const FIELD = {
   xClientCertNotAfter: 47,
   xClientCertFingerprint: 48,
   xClientCertSan: 49,
+  strictTransportSecurity: 50,
 } as const;
 
 const NAMES: Readonly<Record<string, number>> = {
@@ -104,6 +105,7 @@ const NAMES: Readonly<Record<string, number>> = {
   "x-client-cert-not-after": FIELD.xClientCertNotAfter,
   "x-client-cert-fingerprint": FIELD.xClientCertFingerprint,
   "x-client-cert-san": FIELD.xClientCertSan,
+  "strict-transport-security": FIELD.strictTransportSecurity,
 };
 
 /** One more than the highest id. */

@@ -31,6 +31,7 @@ test("an app with nothing but a name and a command gets every default", (t) => {
     warmDetour: true,
     errorPages: {},
     clientAuth: null,
+    hsts: null,
   } satisfies Omit<App, "directory">);
 });
 

@@ -33,7 +33,7 @@ function service(machines: readonly MachineEntry[], changes: Partial<ServiceEntr
 }
 
 function app(...services: ServiceEntry[]): AppEntry {
-  return { name: "hello", hostnames: ["hello.localhost"], services, wakeTimeoutMs: 1000, errorPages: {}, clientAuth: null };
+  return { name: "hello", hostnames: ["hello.localhost"], services, wakeTimeoutMs: 1000, errorPages: {}, clientAuth: null, hsts: null };
 }
 
 interface Question extends Partial<ExplainView> {

@@ -49,6 +49,7 @@ export function sampleApp(changes: Partial<App> = {}): App {
     warmDetour: true,
     errorPages: {},
     clientAuth: null,
+    hsts: null,
     ...changes,
   };
 }

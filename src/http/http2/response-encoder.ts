@@ -16,6 +16,8 @@ import { LineMemory } from "./line-memory.ts";
 /** The edge's own fields of a response; null: the head has what it is to have of them. */
 export interface OwnResponseFields {
   readonly id: string;
+  /** Where the head has none; null for none. */
+  readonly hsts: string | null;
 }
 
 /** Shared by all connections of a worker: only the encoder it writes with belongs to one of them. */
@@ -97,6 +99,9 @@ export class ResponseEncoder {
     const { fields } = head;
     // Who passes on a response without a Date adds one (RFC 9110 section 6.6.1).
     if (fields.find(FIELD.date) === -1) this.#field(encoder, "date", new Date().toUTCString());
+    if (own.hsts !== null && fields.find(FIELD.strictTransportSecurity) === -1) {
+      this.#field(encoder, "strict-transport-security", own.hsts);
+    }
     encoder.entry(this.#server);
     if (fields.find(FIELD.via) === -1) encoder.entry(this.#via);
     else encodeField(encoder, this.#cache, this.#via.field, `${joinedBefore(fields, FIELD.via)}${this.#via.value}`);
