@@ -220,7 +220,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     issuer: ca,
     authority,
     stored: (hostname) => vault.issued(hostname),
-    isDeclared: (hostname) => catalog.apps.some((app) => app.hostnames.includes(hostname)),
+    isDeclared: (hostname) => catalog.declares(hostname),
     onRenewed: (hostname, certificate) => {
       // Which names below a wildcard the workers know is their business.
       if (hostname.startsWith("*.")) workers.broadcast({ type: "certificates_changed", names: [hostname] });

@@ -35,6 +35,8 @@ export class Catalog {
   readonly #apps = new Map<string, Known>();
   /** By machine id: its slots, one for each service. */
   readonly #machineSlots = new Map<string, Set<number>>();
+  /** Of all declared apps; null: to be looked up anew. */
+  #hostnames: ReadonlySet<string> | null = null;
 
   constructor(options: CatalogOptions) {
     this.#options = options;
@@ -54,7 +56,14 @@ export class Catalog {
     return this.#declared().map(({ entry }) => entry);
   }
 
+  /** Does an app declare this host name or wildcard, as it stands? */
+  declares(hostname: string): boolean {
+    this.#hostnames ??= new Set(this.#declared().flatMap(({ app }) => app.hostnames));
+    return this.#hostnames.has(hostname);
+  }
+
   setApp(app: App): void {
+    this.#hostnames = null;
     const records = this.#apps.get(app.name)?.records ?? new Map<string, MachineRecord>();
     const entry = this.#build(app, records);
     this.#apps.set(app.name, { app, records, entry, text: JSON.stringify(entry), isRetired: false });
@@ -66,6 +75,7 @@ export class Catalog {
     const known = this.#apps.get(name);
     if (known === undefined || known.isRetired) return;
     known.isRetired = true;
+    this.#hostnames = null;
     this.#options.onRemoved(name);
   }
 

@@ -6,6 +6,7 @@ import { randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { before, describe, test } from "node:test";
 import { connect } from "node:tls";
 
@@ -64,14 +65,12 @@ describe("an imported certificate", () => {
     return all.find((one) => one.source === source)!.fingerprint;
   }
 
-  test("takes the place of the local CA's on every worker within a second, and gives it back when it is deleted", async () => {
+  test("takes the place of the local CA's on every worker at once, and gives it back when it is deleted", async () => {
     await using edge = await start({ workers: 2 });
     const before = await served(edge, NAME, 20);
     await importAll(edge, await ca.leaf([NAME]));
-    const startMs = performance.now();
     const fingerprint = await fingerprintOf(edge, NAME, "imported");
     assert.deepEqual(await served(edge, NAME, 20), new Set([fingerprint]));
-    assert.ok(performance.now() - startMs < 5000);
     assert.equal(before.has(fingerprint), false);
 
     const deleted = await certs(edge, "delete", NAME);
@@ -197,7 +196,7 @@ describe("an imported certificate", () => {
     for (const { keyPem } of [good, other, expired]) assert.ok(!log.includes(keyPem.split("\n")[1]!));
   });
 
-  test("reaches the other nodes of a store within a second, whatever they call themselves", async () => {
+  test("reaches the other nodes of a store by itself, though their machines have the same ids", async () => {
     using shared = new Directory();
     const secret = randomBytes(32).toString("base64");
     const options = { tables: `[state]\npath = "${join(shared.path, "state.db")}"`, secret };
@@ -206,8 +205,8 @@ describe("an imported certificate", () => {
     await served(other, NAME);
     await importAll(one, await ca.leaf([NAME]));
     const expected = new Set([await fingerprintOf(one, NAME, "imported")]);
-    await eventually(async () => (await served(other, NAME)).isSubsetOf(expected), "the certificate", 1000);
-    // Their machines have the same ids, and each its own record.
+    await eventually(async () => (await served(other, NAME)).isSubsetOf(expected), "the certificate", 3000);
+    // The machine of one is not that of the other.
     await one.test.node.stop();
     assert.equal(other.test.node.control.machines("hello")[0]?.state, "started");
   });
@@ -235,6 +234,31 @@ describe("an imported certificate", () => {
     const log = readFileSync(join(other.test.dir, "node.log"), "utf8");
     assert.match(log, /there is no secret here/);
     assert.ok(!log.includes("sealed:1:"), "what is sealed is in the log");
+  });
+
+  test("is served while the store cannot be written, and what is imported meanwhile is refused with the reason", async () => {
+    await using edge = await start();
+    await importAll(edge, await ca.leaf([NAME]));
+    const before = await served(edge, NAME);
+    const other = await ca.leaf(["a.example.com"]);
+    const database = new DatabaseSync(join(edge.test.dir, "data/state.db"));
+    database.exec("BEGIN IMMEDIATE");
+    const refused = await certs(edge, "import", file(edge, "other.pem", other.pem, other.keyPem));
+    assert.deepEqual([refused.code, refused.stdout], [1, ""]);
+    assert.match(refused.stderr, /state\.db/);
+    assert.deepEqual(await served(edge, NAME), before);
+    assert.match((await certs(edge, "list")).stdout, /^hello\.localhost +imported +valid/m);
+    // A worker that is new knows nothing, and is told from memory.
+    edge.test.node.crashWorker(0);
+    await edge.test.event("worker_replaced");
+    await eventually(() => edge.test.node.control.isReady(), "the next worker");
+    assert.deepEqual(await served(edge, NAME), before);
+    database.exec("ROLLBACK");
+    database.close();
+    await importAll(edge, other);
+    await edge.test.node.stop();
+    const log = readFileSync(join(edge.test.dir, "node.log"), "utf8");
+    assert.ok(!log.includes(other.keyPem.split("\n")[1]!));
   });
 
   test("survives an exchange of the secret under traffic, and a restart after it", async () => {
