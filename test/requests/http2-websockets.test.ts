@@ -157,8 +157,9 @@ test("a machine that resets its connection resets the stream", async () => {
 test("what a client sends before the machine has agreed is held", async () => {
   await edge.backend.answers(() => null);
   const stream = client.open(CONNECT, false);
-  stream.write("early bird");
+  stream.write("early");
   const request = await edge.backend.request();
+  stream.write(" bird");
   const machine = await edge.backend.connection();
   await edge.test.settle();
   assert.equal(machine.rest, "");
