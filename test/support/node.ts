@@ -115,7 +115,7 @@ export class TestNode implements AsyncDisposable {
   }
 
   /** Lets time pass a little at a time until something is so, for what still moves meanwhile; resolves with how much time it took. */
-  async passTimeUntil(isSo: () => boolean, stepMs: number): Promise<number> {
+  async passTimeUntil(isSo: () => boolean, stepMs: number, limitMs?: number): Promise<number> {
     let passedMs = 0;
     const step = async (): Promise<boolean> => {
       if (isSo()) return true;
@@ -123,7 +123,7 @@ export class TestNode implements AsyncDisposable {
       passedMs += stepMs;
       return isSo();
     };
-    await eventually(step, "a time-out");
+    await eventually(step, "a time-out", limitMs);
     return passedMs;
   }
 
