@@ -10,7 +10,7 @@ import { startTestNode, type TestNode } from "../support/node.ts";
 
 const APPS = {
   narrow: processApp("narrow", { softLimit: 5, hardLimit: 5 }),
-  stuck: processApp("stuck", { softLimit: 2, hardLimit: 2, wakeTimeout: "2s" }),
+  stuck: processApp("stuck", { softLimit: 2, hardLimit: 2, wakeTimeout: "30s" }),
   busy: processApp("busy", { softLimit: 2, regions: ["ams", "ams"] }),
   near: processApp("near", { softLimit: 1, hardLimit: 2, regions: ["ams", "nrt"], autoStop: "off" }),
   even: processApp("even", { softLimit: 100, regions: ["ams", "ams"], autoStop: "off" }),
@@ -59,8 +59,9 @@ describe("a machine at its hard limit", () => {
     const { pid } = await identify(node.httpPort, "stuck");
     const held = [1, 2].map(() => identify(node.httpPort, "stuck", "/hold"));
     await eventually(() => inFlight("stuck") === 2, "two requests in flight");
-    const refused = await Promise.all([1, 2, 3].map(() => ask(node.httpPort, "stuck")));
-    for (const { status, headers } of refused) {
+    const waiting = Promise.all([1, 2, 3].map(() => ask(node.httpPort, "stuck")));
+    await eventually(() => node.node.control.status().waiting === 3, "three requests to wait");
+    for (const { status, headers } of await node.endsAfter(30_000, waiting)) {
       assert.deepEqual([status, headers["kittiwake-error"], headers["retry-after"]], [503, "at_capacity", "1"]);
     }
     await askMachine(machineOf(node, "stuck"), "/release");

@@ -21,7 +21,7 @@ const APPS = {
   told: processApp("told", { env: { BOOT_MS: "50" } }),
   joined: processApp("joined", { env: { BOOT_MS: "300" } }),
   broken: processApp("broken", { command: BROKEN_IN_AMS, regions: ["ams", "nrt"] }),
-  deaf: processApp("deaf", { command: DEAF_IN_AMS, regions: ["ams", "nrt"], wakeTimeout: "2s" }),
+  deaf: processApp("deaf", { command: DEAF_IN_AMS, regions: ["ams", "nrt"], wakeTimeout: "4s" }),
   dead: processApp("dead", { command: "exit 7", regions: ["ams", "nrt"] }),
   crashing: processApp("crashing", { env: { STARTS_FILE: "crashing.starts" } }),
   manual: processApp("manual", { autoStart: false }),
