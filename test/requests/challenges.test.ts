@@ -169,6 +169,19 @@ async function isAnswered(name: string, at = node): Promise<boolean> {
 }
 
 describe("TLS-ALPN-01", () => {
+  // The first one, so that no challenge is known that would have hellos read.
+  test("is answered at once after it was published by a node that orders for itself", async () => {
+    for (let i = 0; i < 20; i++) {
+      const challenge = alpnChallenge(`at-once-${i}.example`);
+      await orderer.publish(challenge);
+      const socket = await validate(challenge.name, {}, other);
+      assert.equal(socket.getPeerCertificate().subjectaltname, `DNS:${challenge.name}`);
+      socket.destroy();
+      await orderer.withdraw(challenge);
+    }
+    assert.equal(await isAnswered("unknown.example", other), false);
+  });
+
   for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
     test(`is answered with the challenge's certificate over ${version}, whatever the name, and the connection is closed`, async () => {
       const name = `v${version.slice(-1)}.elsewhere.example`;
@@ -183,17 +196,6 @@ describe("TLS-ALPN-01", () => {
       await once(socket, "close");
     });
   }
-
-  test("is answered at once after it was published by a node that orders for itself", async () => {
-    for (let i = 0; i < 20; i++) {
-      const name = `at-once-${i}.example`;
-      await orderer.publish(alpnChallenge(name));
-      const socket = await validate(name, {}, other);
-      assert.equal(socket.getPeerCertificate().subjectaltname, `DNS:${name}`);
-      socket.destroy();
-    }
-    assert.equal(await isAnswered("unknown.example", other), false);
-  });
 
   test("is answered by every node, each with a certificate of its own making", async () => {
     const name = "fleet.example";
