@@ -9,6 +9,7 @@
 import { LRUCache } from "lru-cache";
 import type { Logger } from "pino";
 
+import { Alarm, startTimer, type StartTimer } from "../core/alarm.ts";
 import { backoffMs, type BackoffOptions } from "../core/backoff.ts";
 import type { Component } from "../core/component.ts";
 import { ProxyError } from "../core/errors.ts";
@@ -46,9 +47,6 @@ export interface NameAuthority {
   obtain(name: string): Promise<void>;
 }
 
-/** Calls back once, after `ms`; what it returns cancels that. */
-export type StartTimer = (callback: () => void, ms: number) => () => void;
-
 interface Held {
   /** null: the first attempt failed. */
   readonly certificate: IssuedCertificate | null;
@@ -70,7 +68,6 @@ const RENEW_JITTER = 1 / 10;
 const BACKOFF: BackoffOptions = { minMs: MINUTE_MS, maxMs: 60 * MINUTE_MS };
 /** Renewals under way at once: enough that one slow order does not hold up the others, too few to look like an attack. */
 const RENEWALS_AT_ONCE = 4;
-/** The wall clock is looked at this often at least: timers stand still while a machine sleeps, and end at 24 days. */
 const LONGEST_TIMER_MS = 24 * 60 * MINUTE_MS;
 
 export class Certificates implements Component {
@@ -79,17 +76,17 @@ export class Certificates implements Component {
   readonly #now: () => number;
   readonly #random: () => number;
   readonly #startTimer: StartTimer;
+  readonly #alarm: Alarm;
   readonly #held: LRUCache<string, Held>;
   readonly #orders = new SingleFlight<IssuedCertificate>();
   #orderSignal = new AbortController();
-  /** Set while `run` waits: moves its waking to an earlier time. */
-  #wakeBy: ((dueMs: number) => void) | null = null;
 
   constructor(options: CertificatesOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#random = options.random ?? Math.random;
     this.#startTimer = options.startTimer ?? startTimer;
+    this.#alarm = new Alarm({ longestMs: LONGEST_TIMER_MS, now: this.#now, startTimer: this.#startTimer });
     this.#held = new LRUCache({ max: options.max ?? DEFAULT_MAX });
   }
 
@@ -119,7 +116,7 @@ export class Certificates implements Component {
     if (this.#orderSignal.signal.aborted) this.#orderSignal = new AbortController();
     try {
       while (!signal.aborted) {
-        await this.#untilDue(signal);
+        await this.#alarm.sleep(this.#nextDueMs(), signal);
         const due = this.#dueNames().values();
         const lanes = Array.from({ length: RENEWALS_AT_ONCE }, () => this.#renewEach(due, signal));
         await Promise.all(lanes);
@@ -189,29 +186,13 @@ export class Certificates implements Component {
 
   #hold(hostname: string, held: Held): void {
     this.#held.set(hostname, held);
-    this.#wakeBy?.(held.dueMs);
+    this.#alarm.wakeBy(held.dueMs);
   }
 
-  #untilDue(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      let wakeMs = Infinity;
-      let cancel = (): void => {};
-      const end = (): void => {
-        cancel();
-        signal.removeEventListener("abort", end);
-        this.#wakeBy = null;
-        resolve();
-      };
-      this.#wakeBy = (dueMs) => {
-        if (dueMs >= wakeMs) return;
-        wakeMs = dueMs;
-        cancel();
-        cancel = this.#startTimer(end, Math.min(Math.max(dueMs - this.#now(), 0), LONGEST_TIMER_MS));
-      };
-      signal.addEventListener("abort", end);
-      for (const { dueMs } of this.#held.values()) this.#wakeBy(dueMs);
-      if (signal.aborted) end();
-    });
+  #nextDueMs(): number {
+    let nextMs = Infinity;
+    for (const { dueMs } of this.#held.values()) nextMs = Math.min(nextMs, dueMs);
+    return nextMs;
   }
 
   #dueNames(): string[] {
@@ -227,9 +208,4 @@ export class Certificates implements Component {
       else await this.#order(hostname).catch(() => {});
     }
   }
-}
-
-function startTimer(callback: () => void, ms: number): () => void {
-  const timer = setTimeout(callback, ms);
-  return () => clearTimeout(timer);
 }

@@ -33,7 +33,7 @@ export class ExpiryAlarm implements Component {
     this.#options = options;
     const { now = Date.now, startTimer } = options;
     this.#now = now;
-    this.#alarm = new Alarm({ now, longestMs: HOUR_MS, ...(startTimer === undefined ? {} : { startTimer }) });
+    this.#alarm = new Alarm({ now, longestMs: HOUR_MS, startTimer });
   }
 
   /** Looks every hour until `signal` aborts. */

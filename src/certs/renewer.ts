@@ -84,7 +84,7 @@ export class Renewer implements Component {
     this.#options = options;
     this.#now = now;
     this.#random = random;
-    this.#alarm = new Alarm({ longestMs: HOUR_MS, now, ...(options.startTimer === undefined ? {} : { startTimer: options.startTimer }) });
+    this.#alarm = new Alarm({ longestMs: HOUR_MS, now, startTimer: options.startTimer });
     const onChange = (): void => this.#wakeSoon();
     this.#attempts = new NameRecords({ store, prefix: "certs/attempts/", read: readAttempts, onChange, log });
     this.#renewals = new NameRecords({ store, prefix: "certs/renewals/", read: readRenewal, onChange, log });

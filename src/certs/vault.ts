@@ -75,7 +75,7 @@ export class Vault implements Component {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     const { startTimer } = options;
-    this.#alarm = new Alarm({ now: this.#now, longestMs: DAY_MS, ...(startTimer === undefined ? {} : { startTimer }) });
+    this.#alarm = new Alarm({ now: this.#now, longestMs: DAY_MS, startTimer });
   }
 
   /** Reads everything. Throws `store_unavailable`; what was known stays known then. */

@@ -7,7 +7,7 @@ export type StartTimer = (callback: () => void, ms: number) => () => void;
 export interface AlarmOptions {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
-  readonly startTimer?: StartTimer;
+  readonly startTimer?: StartTimer | undefined;
   /** The clock is looked at this often at least: timers stand still while a machine sleeps, and end at 24 days. */
   readonly longestMs: number;
 }
@@ -19,9 +19,9 @@ export class Alarm {
   /** Set while somebody sleeps. */
   #wakeBy: ((atMs: number) => void) | null = null;
 
-  constructor({ now = Date.now, startTimer = setTimer, longestMs }: AlarmOptions) {
+  constructor({ now = Date.now, startTimer: start = startTimer, longestMs }: AlarmOptions) {
     this.#now = now;
-    this.#startTimer = startTimer;
+    this.#startTimer = start;
     this.#longestMs = longestMs;
   }
 
@@ -55,7 +55,8 @@ export class Alarm {
   }
 }
 
-function setTimer(callback: () => void, ms: number): () => void {
+/** By Node's own timers. */
+export function startTimer(callback: () => void, ms: number): () => void {
   const timer = setTimeout(callback, ms);
   return () => clearTimeout(timer);
 }

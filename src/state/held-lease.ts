@@ -23,7 +23,7 @@ export class HeldLease implements AsyncDisposable {
   }
 
   /** null: another holds it. Throws `store_unavailable`. */
-  static async take(store: Store, name: string, ttlMs: number): Promise<HeldLease | null> {
+  static async take(store: Pick<Store, "lease">, name: string, ttlMs: number): Promise<HeldLease | null> {
     const lease = await store.lease(name, ttlMs);
     return lease === null ? null : new HeldLease(lease, ttlMs);
   }

@@ -17,7 +17,7 @@ import {
 
 import { type Logger, pino } from "pino";
 
-import type { StartTimer } from "../../src/certs/certificates.ts";
+import type { StartTimer } from "../../src/core/alarm.ts";
 
 export const silent: Logger = pino({ level: "silent" });
 

@@ -70,14 +70,14 @@ export class Rig implements AsyncDisposable {
     return this.nodes[0]!;
   }
 
-  async addNode(): Promise<RigNode> {
-    const { clock, store, declared, fake, staging } = this;
+  async addNode({ directory = this.fake.directory }: { readonly directory?: string } = {}): Promise<RigNode> {
+    const { clock, store, declared, staging } = this;
     const { newNamesPerWeek = 0, random = Math.random } = this.#options;
     const log = pino({ level: "debug" }, { write: (line) => void this.lines.push(JSON.parse(line) as Line) });
     const secret = await Secret.open({ path: "", environment: SECRET, isInUse: async () => false, log });
     const vault = new Vault({ store, secret, onChanged: () => renewer.onCertificates(), log, now: clock.now });
     const issuer = await AcmeIssuer.open({
-      directory: fake.directory,
+      directory,
       caFile: null,
       email: null,
       termsAgreed: true,
@@ -96,10 +96,10 @@ export class Rig implements AsyncDisposable {
       store,
       vault,
       authority: issuer,
-      directory: fake.directory,
-      staging: staging?.directory ?? null,
+      directory,
+      staging: staging === null || staging.directory === directory ? null : staging.directory,
       info: new RenewalInfo({
-        directory: fake.directory,
+        directory,
         get: (url, signal) => issuer.transport.send({ method: "GET", url, signal }),
         now: clock.now,
       }),

@@ -39,6 +39,19 @@ describe("a name that an app declares", () => {
     for (const { vault } of rig.nodes) for (const name of declared) assert.notEqual(vault.issued(name), null);
   });
 
+  test("whose order was begun by a node that died is ordered by another one when the lease has run out", async () => {
+    await using rig = await Rig.start();
+    await rig.store.lease("certs/a.example.com", 300);
+    rig.declare("a.example.com");
+    const obtained = rig.node.renewer.obtain("a.example.com");
+    await eventually(() => {
+      rig.clock.advance(1000);
+      return rig.fake.orders.length > 0;
+    }, "the lease to run out");
+    await obtained;
+    assert.deepEqual(rig.fake.issued, ["a.example.com"]);
+  });
+
   test("is followed when it comes and when it goes", async () => {
     await using rig = await Rig.start({ declared: ["old.example.com"] });
     await rig.planned("old.example.com");
@@ -127,6 +140,19 @@ describe("a certificate is renewed", () => {
     assert.equal(window, null);
     assert.equal(renewAtMs, rig.node.vault.acme("a.example.com")!.notBefore.getTime() + 60 * DAY_MS);
     assert.ok(askAtMs! < rig.clock.now() + HOUR_MS, "it is asked again");
+  });
+
+  test("within the hour when the operator has chosen another authority", async () => {
+    await using rig = await Rig.start({ declared: ["a.example.com"], hasStaging: true });
+    await rig.planned("a.example.com");
+    const first = rig.node.vault.acme("a.example.com")!;
+    await rig.node.stop();
+    const node = await rig.addNode({ directory: rig.staging!.directory });
+    rig.clock.advance(HOUR_MS);
+    await rig.until(() => node.vault.acme("a.example.com")!.fingerprint !== first.fingerprint);
+    assert.deepEqual(rig.staging!.issued, ["a.example.com"]);
+    assert.equal(rig.staging!.orders[0]!.replaces, null);
+    await node.stop();
   });
 
   test("when an operator wants it, whatever is planned", async () => {
