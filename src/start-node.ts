@@ -388,7 +388,11 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   run(challenges);
   const ownZone = node.tls.issuer === "acme" ? node.tls.dns.ownZone : null;
   if (ownZone !== null) {
-    const dns = createDnsServer(ownZone, challenges, (result) => metrics.countDns(result));
+    const dns = createDnsServer(ownZone, {
+      texts: (label) => challenges.texts(label),
+      onResult: (result) => metrics.countDns(result),
+      log,
+    });
     run(dns);
     await dns.listening;
   }

@@ -111,7 +111,7 @@ function addCertificateCommands(certs: Command, terminal: Terminal, end: (code: 
   certs
     .command("dns")
     .description("print the CNAME records that names need for DNS-01, and whether they are set")
-    .argument("<name...>", "host names, with or without a wildcard")
+    .argument("[names...]", "host names, with or without a wildcard (default: every wildcard that an app declares)")
     .action(async (names: string[], _, command: Command) =>
       end(await (await import("./commands/certs-dns.ts")).showDelegations(names, command.optsWithGlobals(), terminal)),
     );

@@ -2,6 +2,7 @@
 // to. Any node answers for all of them. It is never recursive, and of no use to somebody who pretends to be another: answers by UDP
 // are small, and only so many go to one network.
 
+import type { Logger } from "pino";
 import type { Address } from "../core/app.ts";
 import { AddressAllowances } from "../core/address-allowances.ts";
 import type { Component } from "../core/component.ts";
@@ -18,6 +19,7 @@ export interface DnsServerOptions {
   lookup(label: string): readonly string[] | Promise<readonly string[]>;
   /** One message was dealt with so. */
   readonly onResult: (result: DnsResult) => void;
+  readonly log: Logger;
   /** How long a TCP connection may go without a whole message, in milliseconds. @default 10 s */
   readonly idleMs?: number;
   /** @default 2 s */
@@ -35,6 +37,7 @@ const PER_SECOND = 50;
 /** Of those beyond, every so many is told to ask by TCP, so that who is only taken for an attacker gets through. */
 const DEFERRED_ONE_OF = 2;
 const MOST_WAITING = 256;
+const ABSENT_FAMILY: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
 export class DnsServer implements Component {
   readonly name = "dns";
@@ -62,7 +65,10 @@ export class DnsServer implements Component {
     if (signal.aborted) return this.#firstListen.reject(new ProxyError("draining"));
     await using stack = new AsyncDisposableStack();
     const endpoints: Endpoint[] = [];
-    for (const listen of this.#addresses) endpoints.push(stack.use(await this.#open(listen)));
+    for (const listen of this.#addresses) {
+      const endpoint = await this.#open(listen);
+      if (endpoint !== null) endpoints.push(stack.use(endpoint));
+    }
     // Started anew it must be where it was, whatever ports it was given then.
     this.#addresses = endpoints.map(({ address }) => address);
     this.#firstListen.resolve(this.#addresses);
@@ -73,11 +79,16 @@ export class DnsServer implements Component {
     await Promise.race([stopped, ...endpoints.map(({ broken }) => broken)]);
   }
 
-  async #open(listen: Address): Promise<Endpoint> {
+  /** null: all addresses of a family that is not there. A host without IPv6 is no reason not to answer by IPv4. */
+  async #open(listen: Address): Promise<Endpoint | null> {
     try {
       const respond = (message: Buffer, from: string, transport: "udp" | "tcp") => this.#respond(message, from, transport);
       return await Endpoint.open({ listen, respond, idleMs: this.#options.idleMs ?? IDLE_MS });
     } catch (cause) {
+      if (listen.host === "::" && this.#addresses.length > 1 && ABSENT_FAMILY.has((cause as NodeJS.ErrnoException).code ?? "")) {
+        this.#options.log.warn(listen, "this address does not exist here, the DNS server goes on without it");
+        return null;
+      }
       const error = listenFailure(listen, cause);
       this.#firstListen.reject(error);
       throw error;
@@ -103,6 +114,10 @@ export class DnsServer implements Component {
 
 function listenFailure({ host, port }: Address, cause: unknown): ProxyError {
   const { code, message } = cause as NodeJS.ErrnoException;
-  const reason = code === "EADDRINUSE" ? "another program listens there, a resolver perhaps; name the public address alone" : message;
+  const reasons: Readonly<Record<string, string>> = {
+    EADDRINUSE: "another program listens there, a resolver perhaps; name the public address alone",
+    EACCES: "this port needs privileges, such as CAP_NET_BIND_SERVICE",
+  };
+  const reason = reasons[code ?? ""] ?? message;
   return new ProxyError("config_invalid", `the DNS server cannot listen on "${host}" port ${port}: ${reason}`, { cause });
 }

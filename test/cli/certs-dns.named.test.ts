@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { delegationOf } from "../../src/certs/dns/delegation.ts";
 import { Named, WITHOUT_NAMED } from "../support/named.ts";
 import { Directory, kittiwake } from "./command.ts";
@@ -31,6 +31,23 @@ describe("kittiwake certs dns", { skip: WITHOUT_NAMED }, () => {
     assert.deepEqual(rows[0], { name: "shop.test", record: { name: "_acme-challenge.shop.test", type: "CNAME", target }, problem: null });
     assert.match(rows[1]!.problem ?? "", /^there is no CNAME record at "_acme-challenge\.www\.shop\.test"; set _acme-challenge\.www/);
   });
+});
+
+test("kittiwake certs dns without names is about every wildcard that an app declares", async () => {
+  using directory = new Directory();
+  writeFileSync(join(directory.path, "tsig.secret"), `${Buffer.alloc(32).toString("base64")}\n`);
+  write(directory, '[tls.acme.rfc2136]\nserver = "127.0.0.1:53"\nkey = "k"\nsecret_file = "tsig.secret"\n');
+  mkdirSync(join(directory.path, "apps"));
+  const app = join(directory.path, "apps/shop.toml");
+  writeFileSync(app, 'app = "shop"\n[processes]\napp = "true"\n[kittiwake]\nhostnames = ["*.shop.test", "www.shop.test", "*.shop.org"]\n');
+  const printed = await kittiwake(["certs", "dns", "--json"], directory.path);
+  assert.deepEqual([printed.code, printed.stderr], [0, ""]);
+  assert.deepEqual(
+    (JSON.parse(printed.stdout) as { name: string }[]).map(({ name }) => name),
+    ["*.shop.test", "*.shop.org"],
+  );
+  writeFileSync(app, "app = 3\n");
+  assert.equal((await kittiwake(["certs", "dns"], directory.path)).code, 2);
 });
 
 test("kittiwake certs dns has nothing to print where names are set by dynamic updates", async () => {

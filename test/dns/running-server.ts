@@ -1,6 +1,7 @@
 // A DNS server of ours on free ports of loopback, ended at the end of the test.
 
 import type { Address } from "../../src/core/app.ts";
+import { silent } from "../certs/fixtures.ts";
 import { DnsServer, type DnsResult, type DnsServerOptions } from "../../src/dns/server.ts";
 
 export const ZONE = "acme.example.net";
@@ -29,6 +30,7 @@ export class RunningDns implements AsyncDisposable {
       zone: { name: ZONE, nameServers: { [`ns1.${ZONE}`]: ["192.0.2.1", "2001:db8::1"], "ns.example.com": [] } },
       lookup: (label) => (label === LABEL ? ["first value", "second value"] : []),
       onResult: (result) => results.push(result),
+      log: silent,
       ...options,
     });
     const stop = new AbortController();

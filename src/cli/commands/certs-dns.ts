@@ -1,8 +1,9 @@
-// `kittiwake certs dns NAME…`: the CNAME record that the owner of a name sets so that its certificate can be had by DNS-01, and whether it is
-// set. Works without a running node.
+// `kittiwake certs dns [NAME…]`: the CNAME record that the owner of a name sets so that its certificate can be had by DNS-01, and whether it
+// is set. Works without a running node.
 
 import { createCnameLookup, delegationOf, delegationProblem, formatDelegation } from "../../certs/dns/delegation.ts";
 import { canonicalHostname } from "../../config/address.ts";
+import { loadConfig } from "../../config/load.ts";
 import { ProxyError } from "../../core/errors.ts";
 import { configPath, type GlobalOptions, readNodeConfig } from "../config-source.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
@@ -17,8 +18,12 @@ interface Row {
   readonly problem: string | null;
 }
 
-/** Fails when a record is not as it must be. */
-export async function showDelegations(names: readonly string[], options: GlobalOptions, terminal: Terminal): Promise<ExitCode> {
+/**
+ * Fails when a record is not as it must be.
+ *
+ * @param named none: every wildcard that an app declares
+ */
+export async function showDelegations(named: readonly string[], options: GlobalOptions, terminal: Terminal): Promise<ExitCode> {
   const path = configPath(options, terminal);
   const { tls } = readNodeConfig(path, ["tls"], terminal.env);
   const dns = tls.issuer === "acme" ? tls.dns : null;
@@ -30,8 +35,9 @@ export async function showDelegations(names: readonly string[], options: GlobalO
   }
   const { ownZone, updates } = dns;
   const lookup = createCnameLookup(ownZone?.resolvers ?? []);
+  const names = named.length > 0 ? named.map(canonicalName) : declaredWildcards(path, terminal);
   const rows = await Promise.all(
-    names.map(canonicalName).map(async (name): Promise<Row> => {
+    names.map(async (name): Promise<Row> => {
       const base = name.replace(/^\*\./, "");
       const isUpdated = updates !== null && (updates.zone === null || base === updates.zone || base.endsWith(`.${updates.zone}`));
       if (isUpdated) return { name, record: null, problem: null };
@@ -44,6 +50,13 @@ export async function showDelegations(names: readonly string[], options: GlobalO
   if (options.json === true) printJson(terminal, rows.map(toJson));
   else terminal.print(formatTable(["NAME", "RECORD", "STATE"], rows.map(toCells)));
   return rows.every(({ problem }) => problem === null) ? EXIT.ok : EXIT.failure;
+}
+
+function declaredWildcards(path: string, { cwd, env }: Terminal): string[] {
+  const config = loadConfig(path, { cwd, environment: env });
+  if (!config.usable)
+    throw new ProxyError("config_invalid", "the configuration has errors; kittiwake check lists them, or name the host names");
+  return config.apps.flatMap(({ hostnames }) => hostnames.filter((hostname) => hostname.startsWith("*.")));
 }
 
 function canonicalName(text: string): string {
