@@ -20,6 +20,8 @@ export interface ExpiryAlarmOptions {
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
+/** A certificate may have hundreds. */
+const MAX_NAMES = 20;
 
 export class ExpiryAlarm implements Component {
   readonly name = "expiry-alarm";
@@ -56,7 +58,10 @@ export class ExpiryAlarm implements Component {
       saidMs.set(fingerprint, isDue ? nowMs : lastMs);
       if (!isDue) continue;
       const leftHours = Math.floor((notAfter.getTime() - nowMs) / HOUR_MS);
-      log.warn({ event: "expires_soon", hostname, names, source, notAfter, leftHours }, `a certificate expires soon: ${REMEDIES[source]}`);
+      log.warn(
+        { event: "expires_soon", hostname, names: names.slice(0, MAX_NAMES), source, notAfter, leftHours },
+        `a certificate expires soon: ${REMEDIES[source]}`,
+      );
     }
     // What is not about to expire any more is forgotten.
     this.#saidMs = saidMs;

@@ -7,16 +7,25 @@ export interface PemBlocks {
   readonly keys: readonly string[];
 }
 
-const BLOCK = /-----BEGIN ([A-Z0-9 ]{1,40})-----[\s\S]*?-----END \1-----/g;
+const BOUNDARY = /-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----/g;
 /** The second is an old spelling of the first. */
 const CERTIFICATE = new Set(["CERTIFICATE", "X509 CERTIFICATE"]);
 
 export function splitPem(text: string): PemBlocks {
   const certificates: string[] = [];
   const keys: string[] = [];
-  for (const [block, label = ""] of text.matchAll(BLOCK)) {
-    if (CERTIFICATE.has(label)) certificates.push(`${block}\n`);
-    else if (label.endsWith("PRIVATE KEY")) keys.push(`${block}\n`);
+  let begun: { readonly label: string; readonly index: number } | null = null;
+  // From boundary to boundary, so that a text of nothing but beginnings takes no longer than any other.
+  for (const { 0: boundary, 1: kind, 2: label = "", index } of text.matchAll(BOUNDARY)) {
+    if (kind === "BEGIN") {
+      begun = { label, index };
+      continue;
+    }
+    const block = begun?.label === label ? `${text.slice(begun.index, index)}${boundary}\n` : null;
+    begun = null;
+    if (block === null) continue;
+    if (CERTIFICATE.has(label)) certificates.push(block);
+    else if (label.endsWith("PRIVATE KEY")) keys.push(block);
   }
   return { certificates, keys };
 }

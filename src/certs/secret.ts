@@ -38,6 +38,8 @@ const TAG_BYTES = 16;
 const SEALED = /^sealed:1:([0-9a-f]{8}):([A-Za-z0-9_-]+)$/;
 /** A file that lacks a key is read again at most this often. */
 const READ_AGAIN_MS = 5000;
+/** What file systems say that have no hard links. */
+const WITHOUT_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 const FILE_COMMENT =
   "# Opens the private keys in Kittiwake's state store: keep a copy in a safe place. The first key seals, the others open.";
 
@@ -243,8 +245,9 @@ async function createFile(path: string): Promise<readonly Key[]> {
   await writing(path, async (draft) => {
     await writeDurably(draft, formatKeys([key]), 0o600);
     // Unlike a rename it replaces nothing.
-    await link(draft, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") throw error;
+    await link(draft, path).catch(async (error: NodeJS.ErrnoException) => {
+      if (WITHOUT_LINKS.has(error.code ?? "") && readKeys(path) === null) await rename(draft, path);
+      else if (error.code !== "EEXIST") throw error;
     });
     await rm(draft, { force: true });
   });

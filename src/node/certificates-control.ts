@@ -41,6 +41,9 @@ export interface CertificatesControlOptions {
   readonly now: () => number;
 }
 
+/** A certificate may have hundreds. */
+const MAX_LOGGED_NAMES = 20;
+
 /** What of the renewer's records is shown. */
 const attempt = z.object({ failures: z.number(), error: z.string(), retryAtMs: z.number() });
 const renewal = z.object({ fingerprint: z.string(), renewAtMs: z.number(), explanationUrl: z.string().nullable() });
@@ -85,7 +88,12 @@ export class CertificatesControl implements CertificateControl {
     const { certificate, replaced } = await vault.putImported(bundle);
     const status = this.#status(certificate, await this.#records());
     log.info(
-      { hostname: status.hostname, names: status.names, notAfter: status.notAfter, fingerprint: status.fingerprint },
+      {
+        hostname: status.hostname,
+        names: status.names.slice(0, MAX_LOGGED_NAMES),
+        notAfter: status.notAfter,
+        fingerprint: status.fingerprint,
+      },
       "imported a certificate",
     );
     return { certificate: status, notes, replaced: replaced.map(idOf) };

@@ -92,6 +92,13 @@ describe("a bundle", () => {
     );
   });
 
+  test("of nothing but beginnings is refused as fast as any other", () => {
+    const startedMs = process.cpuUsage().user / 1000;
+    assert.throws(() => readBundle("-----BEGIN CERTIFICATE-----\n".repeat(200_000), Date.now()), refused(/there is no certificate/));
+    // By comparison: searched from each beginning to the end of the text, these took minutes.
+    assert.ok(process.cpuUsage().user / 1000 - startedMs < 5000);
+  });
+
   test("may be for later, and says from when", async () => {
     const notBefore = new Date(Math.ceil(Date.now() / 1000) * 1000 + DAY_MS);
     const leaf = await ca.leaf(["www.example.com"], { notBefore });
