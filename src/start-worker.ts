@@ -39,7 +39,8 @@ import { Places } from "./edge/places.ts";
 import { UdpListener } from "./edge/udp-listener.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
 
-const READ_BUFFER_BYTES = 64 * 1024;
+/** Less would have more of a large body's time go into pausing. */
+const READ_BUFFER_BYTES = 128 * 1024;
 /** Of all HTTP/2 connections from one address: many people may share one, but few pages are left behind in a second. */
 const RESETS_OF_ADDRESS = { most: 2000, perSecond: 100 };
 /** Another machine is asked for at most this often while the running ones are busy. */

@@ -32,6 +32,8 @@ export interface HandshakeEvents {
   onFailed(servername: string, error: Error): void;
 }
 
+/** From so many bytes on, what was written has to leave before more is read from a machine. */
+const HIGHEST_WAITING_BYTES = 16 * 1024;
 /** How long the first write to a client may take that sends no more. */
 const LAST_WRITE_MS = 10_000;
 
@@ -59,6 +61,7 @@ export class TlsHandshake implements Timed {
       rejectUnauthorized: tls.clientAuth?.mode === "required",
       ...(alpn === null ? {} : { ALPNProtocols: [...alpn] }),
       allowHalfOpen: true,
+      highWaterMark: HIGHEST_WAITING_BYTES,
       secureContext: tls.secureContext,
       SNICallback: tls.SNICallback,
     } as TLSSocketOptions);

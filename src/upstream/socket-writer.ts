@@ -3,8 +3,8 @@
 
 import type { Socket } from "node:net";
 
-/** Holds a full read of 64 KB with its framing. */
-const SLAB_BYTES = 72 * 1024;
+/** Holds a full read of 128 KB with its framing. */
+const SLAB_BYTES = 136 * 1024;
 /** From here on, bytes that nobody will overwrite are written as they are; copying them would cost more than a second call. */
 const DIRECT_BYTES = 16 * 1024;
 /** A message up to this long leaves as one string: Node writes it from its own stack, which costs less than a view on the slab. */
@@ -58,9 +58,14 @@ export class SocketWriter {
     this.#encrypts = encrypts;
   }
 
-  /** May more be written without piling up? */
+  /** May more be written without piling up? Otherwise the socket tells when it is drained. */
   get isFlowing(): boolean {
-    return !this.#socket.writableNeedDrain;
+    const socket = this.#socket;
+    if (socket.writableNeedDrain) return false;
+    const slab = this.#slab;
+    if (!this.#encrypts || slab.owner !== this) return true;
+    // TLS takes its time with a write, and another one in the same turn would have to be kept. What is still in the slab is one.
+    return slab.length + slab.text.length + socket.writableLength < socket.writableHighWaterMark;
   }
 
   /** Appends text of which every character is one byte. */
@@ -74,6 +79,10 @@ export class SocketWriter {
   /** Appends a copy of `buffer[start, end)`. */
   copy(buffer: Buffer, start: number, end: number): void {
     this.bytes += end - start;
+    if (this.#encrypts && end - start >= DIRECT_BYTES && this.#slab.owner !== this && !this.#mayWait()) {
+      this.#write(buffer.subarray(start, end));
+      return;
+    }
     while (start < end) {
       const part = Math.min(end - start, SLAB_BYTES);
       const slab = this.#take(part)!;
@@ -113,13 +122,19 @@ export class SocketWriter {
     settle(slab);
     const bytes = slab.buffer.subarray(0, slab.length);
     slab.length = 0;
-    if (socket.writableLength > 0) {
+    if (this.#mayWait()) {
       // Behind what the socket has not sent yet these bytes wait, and a few must not hold a whole slab while they do.
       this.#write(Buffer.from(bytes));
       return;
     }
     this.#write(bytes);
     if (!this.#encrypts && socket.writableLength > 0) slab.giveAway();
+  }
+
+  /** Will the socket keep what it is given now? To one whose client has ended something empty may be on its way (tls-handshake.ts). */
+  #mayWait(): boolean {
+    const socket = this.#socket;
+    return socket.writableLength > 0 || (this.#encrypts && socket.readableEnded);
   }
 
   #write(bytes: Buffer): void {

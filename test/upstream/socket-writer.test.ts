@@ -11,7 +11,7 @@ import { createRoot } from "../../src/certs/sign.ts";
 import { SocketWriter, WriteSlab } from "../../src/upstream/socket-writer.ts";
 import { fuzzParameters } from "../http/seed.ts";
 
-const SLAB_BYTES = 72 * 1024;
+const SLAB_BYTES = 136 * 1024;
 
 type Transport = "plain" | "TLS";
 
@@ -26,7 +26,7 @@ const root = createRoot({ notBefore, notAfter: new Date(Date.now() + 3_600_000) 
 
 async function createPairs(context: TestContext, transport: Transport, count: number): Promise<Pair[]> {
   const { certificatePem: cert, privateKeyPem: key } = await root;
-  const server: Server = transport === "TLS" ? createTlsServer({ cert, key }) : createServer();
+  const server: Server = transport === "TLS" ? createTlsServer({ cert, key, allowHalfOpen: true }) : createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
@@ -195,6 +195,27 @@ for (const transport of ["plain", "TLS"] as const) {
       assert.equal(writer.isFlowing, true);
     });
 
+    test("a writer that stops flowing before it is flushed is drained after it", async (context) => {
+      const { ours, client, writer, slab } = await open(context);
+      const received = readAll(client);
+      const bytes = Buffer.alloc(3 * SLAB_BYTES, "x");
+      let sent = 0;
+      for (const size of [1, 5000, 16_383, 16_384, 65_535, 65_536, 65_537, SLAB_BYTES - 1, SLAB_BYTES, SLAB_BYTES + 1, 2 * SLAB_BYTES]) {
+        for (const before of [0, 200, 60_000]) {
+          writer.text("y".repeat(before));
+          writer.copy(bytes, 0, size);
+          sent += before + size;
+          const isFlowing = writer.isFlowing;
+          const drained = isFlowing ? turn() : once(ours, "drain");
+          slab.flush();
+          await drained;
+        }
+      }
+      assert.equal(writer.isFlowing, true);
+      ours.end();
+      assert.equal((await received).length, sent);
+    });
+
     test("what is written to a socket that is gone is lost, and harms no other", async (context) => {
       const [gone, alive] = (await createPairs(context, transport, 2)) as [Pair, Pair];
       const slab = new WriteSlab();
@@ -214,6 +235,31 @@ for (const transport of ["plain", "TLS"] as const) {
     });
   });
 }
+
+test("over TLS, what follows an empty write to a client that has ended is its own", async (context) => {
+  const [first, second] = (await createPairs(context, "TLS", 2)) as [Pair, Pair];
+  const slab = new WriteSlab();
+  const [writer, other] = [first, second].map(({ ours }) => new SocketWriter(ours, slab, true)) as [SocketWriter, SocketWriter];
+  const received = readAll(first.client);
+  const others = readAll(second.client);
+  first.ours.resume();
+  first.client.end();
+  await once(first.ours, "end");
+  for (const size of [10_000, 100_000]) {
+    const bytes = Buffer.alloc(size, "x");
+    first.ours.write("");
+    writer.copy(bytes, 0, size);
+    slab.flush();
+    bytes.fill("~");
+    other.copy(bytes, 0, size);
+    slab.flush();
+    await turn();
+    await turn();
+  }
+  for (const { ours } of [first, second]) ours.end();
+  assert.equal((await received).toString("latin1"), "x".repeat(110_000));
+  assert.equal((await others).toString("latin1"), "~".repeat(110_000));
+});
 
 test("what is written before a connection stands is not overwritten meanwhile", async (context) => {
   const server = createServer();
