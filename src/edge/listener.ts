@@ -22,6 +22,7 @@ import { Http2Connection } from "./http2-connection.ts";
 import type { Http2Shared } from "./http2-streams.ts";
 import type { PeersInFront } from "./peers-in-front.ts";
 import { Preamble, type PreambleRead } from "./preamble.ts";
+import { readDirectly } from "./read-directly.ts";
 import { RawConnection, type RawContext } from "./raw-connection.ts";
 import { TlsHandshake, type TlsServing } from "./tls-handshake.ts";
 
@@ -347,6 +348,7 @@ export class Listener {
     const { publicPort, region, http2, tls } = this.#options;
     const hosts = serverName === null || isForAnyHost ? null : new CertifiedHosts(serverName, tls.namesOf);
     const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region, identity, hosts };
+    readDirectly(socket);
     const context = this.#context;
     const connection = isHttp2
       ? new Http2Connection(socket, client, context, http2, headTime)
