@@ -6,6 +6,9 @@ import type { ClientAuth } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { AddedField, ClientIdentity } from "../upstream/forward.ts";
 
+/** As they are: Node has none where a name is empty. */
+type Names = { readonly [Name in "subject" | "issuer" | "subjectAltName"]: string | undefined };
+
 /**
  * To be asked once the handshake is over. Throws `client_certificate_required` or `client_certificate_refused` where the app's rules
  * demand a good one.
@@ -21,20 +24,22 @@ export function clientIdentity(socket: TLSSocket, { id, mode }: ClientAuth, nowM
   const problem = nowMs > certificate.validToDate.getTime() ? "CERT_HAS_EXPIRED" : verifyError(socket);
   if (problem !== null) {
     if (mode === "required") {
-      const who = oneLine(certificate.subject).slice(0, 200);
+      const who = oneLine((certificate as Names).subject ?? "").slice(0, 200);
       throw new ProxyError("client_certificate_refused", `the certificate of "${who}" does not verify: ${problem}`);
     }
     return { rules: id, fields: [["x-client-cert-verify", "FAILED"]] };
   }
-  const fields: AddedField[] = [
-    ["x-client-cert-verify", "SUCCESS"],
-    ["x-client-cert-subject", oneLine(certificate.subject)],
-    ["x-client-cert-issuer", oneLine(certificate.issuer)],
+  const { subject, issuer, subjectAltName } = certificate as Names;
+  const fields: AddedField[] = [["x-client-cert-verify", "SUCCESS"]];
+  // Whoever is named by an alternative name alone may have no subject (RFC 5280 section 4.1.2.6); SPIFFE does so.
+  if (subject !== undefined) fields.push(["x-client-cert-subject", oneLine(subject)]);
+  if (issuer !== undefined) fields.push(["x-client-cert-issuer", oneLine(issuer)]);
+  if (subjectAltName !== undefined) fields.push(["x-client-cert-san", plain(subjectAltName)]);
+  fields.push(
     ["x-client-cert-serial", certificate.serialNumber.toLowerCase()],
     ["x-client-cert-not-after", certificate.validToDate.toISOString()],
     ["x-client-cert-fingerprint", certificate.fingerprint256.replaceAll(":", "").toLowerCase()],
-  ];
-  if (certificate.subjectAltName !== undefined) fields.push(["x-client-cert-san", plain(certificate.subjectAltName)]);
+  );
   // RFC 9440 section 2.2: a byte sequence of a structured field.
   fields.push(["client-cert", `:${certificate.raw.toString("base64")}:`]);
   return { rules: id, fields };

@@ -38,6 +38,10 @@ const ca = clients.write("ca.pem", clients.pem);
 const crl = clients.write("crl.pem", await clients.revoke([revoked]));
 const strangersCa = strangers.write("ca.pem", strangers.pem);
 
+const company = await TestAuthority.create();
+const leaf = await company.leaf(["worker.example"]);
+const worker = { cert: leaf.pem, key: leaf.keyPem };
+
 const tellFields = ({ fields }: Message): string => response(JSON.stringify(fields));
 const backend = await ScriptedBackend.start(tellFields);
 const named = await startNamed("machine");
@@ -66,6 +70,9 @@ const APPS = {
   optional: app("optional", `client_ca = "${ca}"\nclient_auth = "optional"\nclient_crl = "${crl}"`),
   strange: app("strange", `client_ca = "${strangersCa}"`),
   forced: app("forced", `client_ca = "${ca}"`).replace("internal_port", "force_https = true\ninternal_port"),
+  rooted: app("rooted", `client_ca = "${clients.write("root.pem", company.rootPem)}"`),
+  branch: app("branch", `client_ca = "${clients.write("branch.pem", company.intermediatePem)}"`),
+  pinned: app("pinned", `client_ca = "${clients.write("alice.pem", alice.cert)}"`),
   changing: app("changing", `client_ca = "${ca}"`),
   multiplexed: overHttp2(app("multiplexed", `client_ca = "${ca}"`, multiplexedPort)),
   "multiplexed-open": overHttp2(staticApp("multiplexed-open", multiplexedPort)),
@@ -137,10 +144,10 @@ const expectedIdentity = (): [string, string][] => {
     ["x-client-cert-verify", "SUCCESS"],
     ["x-client-cert-subject", "CN=alice,O=Example\\, Inc.,C=NL"],
     ["x-client-cert-issuer", "O=Example,CN=Clients"],
+    ["x-client-cert-san", "DNS:alice.example, URI:spiffe://example/alice"],
     ["x-client-cert-serial", alice.serial],
     ["x-client-cert-not-after", certificate.validToDate.toISOString()],
     ["x-client-cert-fingerprint", certificate.fingerprint256.replaceAll(":", "").toLowerCase()],
-    ["x-client-cert-san", "DNS:alice.example, URI:spiffe://example/alice"],
     ["client-cert", `:${certificate.raw.toString("base64")}:`],
   ];
 };
@@ -197,6 +204,36 @@ describe("where a certificate is required", () => {
     } finally {
       pretender[Symbol.dispose]();
     }
+  });
+
+  test("one without a subject is known by its other names", async () => {
+    const workload = await clients.issue({ subject: "", names: [{ type: "url", value: "spiffe://example/billing" }] });
+    const fields = await fieldsAt("locked.localhost", workload);
+    assert.equal(fields!.get("x-client-cert-verify"), "SUCCESS");
+    assert.equal(fields!.get("x-client-cert-san"), "URI:spiffe://example/billing");
+    assert.equal(fields!.has("x-client-cert-subject"), false);
+  });
+
+  test("names that are made to look like fields, or like other names, do not", async () => {
+    const odd = await clients.issue({
+      subject: [{ CN: ["zo\u00eb,O=root\r\nx-client-cert-verify: SUCCESS"] }],
+      names: [{ type: "dns", value: "a.example, DNS:b.example" }],
+    });
+    const fields = await fieldsAt("locked.localhost", odd);
+    assert.equal(fields!.get("x-client-cert-subject"), "CN=zo\\c3\\ab\\,O=root\\0D\\0Ax-client-cert-verify: SUCCESS");
+    assert.equal(fields!.get("x-client-cert-san"), 'DNS:"a.example\\u002c DNS:b.example"');
+  });
+
+  test("a chain is followed to a root by what the client sends, or to an intermediate that is trusted itself", async () => {
+    assert.equal(await fieldsAt("rooted.localhost", worker), null);
+    const whole = { ...worker, cert: worker.cert + company.intermediatePem };
+    assert.equal((await fieldsAt("rooted.localhost", whole))!.get("x-client-cert-verify"), "SUCCESS");
+    assert.equal((await fieldsAt("branch.localhost", worker))!.get("x-client-cert-verify"), "SUCCESS");
+  });
+
+  test("a single certificate can be all that is trusted", async () => {
+    assert.equal((await fieldsAt("pinned.localhost", alice))!.get("x-client-cert-verify"), "SUCCESS");
+    assert.equal(await fieldsAt("pinned.localhost", await clients.issue({ subject: "CN=alice" })), null);
   });
 
   test("each app takes its own issuers only", async () => {
