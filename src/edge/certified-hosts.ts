@@ -9,21 +9,24 @@ export type CertifiedNames = (hostname: string) => readonly string[];
 
 export class CertifiedHosts implements ConnectionHosts {
   readonly #serverName: string;
-  readonly #names: CertifiedNames;
+  readonly #namesOf: CertifiedNames;
+  /** As they were when the connection was made: it lives on when its certificate is renewed. */
+  #names: readonly string[];
   /** The last of the others that it was found to be for. */
   #other = "";
 
   /** @param serverName canonical */
-  constructor(serverName: string, names: CertifiedNames) {
+  constructor(serverName: string, namesOf: CertifiedNames) {
     this.#serverName = serverName;
-    this.#names = names;
+    this.#namesOf = namesOf;
+    this.#names = namesOf(serverName);
   }
 
-  /** Asked of the certificate as it is now: that of a resumed session is not shown again, and may have been renewed. */
   includes(host: string): boolean {
     if (host === this.#serverName || host === this.#other) return true;
-    const names = this.#names(this.#serverName);
-    if (!names.includes(host) && !names.includes(wildcardOf(host) ?? "")) return false;
+    // A session may be resumed, without any certificate, before the worker has had to know one.
+    if (this.#names.length === 0) this.#names = this.#namesOf(this.#serverName);
+    if (!this.#names.includes(host) && !this.#names.includes(wildcardOf(host) ?? "")) return false;
     this.#other = host;
     return true;
   }

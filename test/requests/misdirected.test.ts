@@ -165,6 +165,16 @@ test("a self-signed certificate that everyone is shown is taken for any host", a
   assert.equal((await asking(named, "other.example")).status, 421);
 });
 
+test("a connection is for the same hosts when its certificate has been replaced meanwhile", async () => {
+  const session = await http2("a.example.com");
+  assert.equal((await responseOf(session.request({ ":authority": "a.example.com" }))).status, 200);
+  await node.node.control.certificates.delete({ name: "*.example.com", source: "imported" });
+  using later = await secure("a.example.com");
+  assert.equal((await asking(later, "b.example.com")).status, 421);
+  assert.equal((await responseOf(session.request({ ":authority": "b.example.com" }))).status, 200);
+  session.destroy();
+});
+
 test("plain HTTP asks for no certificate", async () => {
   using client = await RawClient.connect(node.httpPort);
   for (const host of NAMES) assert.equal((await asking(client, host)).status, 200);
