@@ -90,7 +90,7 @@ export class AcmeAccounts {
     const record = { directory, email, url: null, key: earlier?.key ?? sealer.seal(key, keyPem) };
     // Before the CA hears of it: an account whose key is lost is lost.
     await this.#write(key, record, fence);
-    const session = new AcmeSession({ directory, transport, accountKeyPem: keyPem, accountUrl: null, externalAccount, signal });
+    const session = await AcmeSession.open({ directory, transport, accountKeyPem: keyPem, accountUrl: null, externalAccount, signal });
     const url = await session.register({ email, termsAgreed });
     await this.#write(key, { ...record, url }, fence);
     log.info(

@@ -127,7 +127,8 @@ export class AcmeIssuer {
   ): Promise<void> {
     const account = await this.#accounts.get(directory, signal);
     try {
-      await this.#session(directory, account, signal).revoke(chainPem, reason);
+      const session = await this.#session(directory, account, signal);
+      await session.revoke(chainPem, reason);
     } catch (error) {
       if (acmeProblemOf(error)?.type !== "alreadyRevoked") throw error;
     }
@@ -142,7 +143,7 @@ export class AcmeIssuer {
     account: AcmeAccount,
   ): Promise<IssuedByAcme> {
     const { publishers, sealer, key, profile, log, now = Date.now, pace = 1 } = this.#options;
-    const session = this.#session(directory, account, signal);
+    const session = await this.#session(directory, account, signal);
     const order = new Order({
       ...{ hostname, directory, account: account.url, replaces, profile, key, fence, signal },
       ...{ session, publishers, sealer, records: this.#records, log, now, pace },
@@ -150,8 +151,8 @@ export class AcmeIssuer {
     return await order.run();
   }
 
-  #session(directory: string, { url, keyPem }: AcmeAccount, signal: AbortSignal): AcmeSession {
+  #session(directory: string, { url, keyPem }: AcmeAccount, signal: AbortSignal): Promise<AcmeSession> {
     const { externalAccount } = this.#options;
-    return new AcmeSession({ directory, transport: this.#transport, accountKeyPem: keyPem, accountUrl: url, externalAccount, signal });
+    return AcmeSession.open({ directory, transport: this.#transport, accountKeyPem: keyPem, accountUrl: url, externalAccount, signal });
   }
 }

@@ -1,7 +1,7 @@
 // One account's conversation with a CA. The only file that knows acme-client, which signs requests and knows the resources of RFC 8555; how
 // they travel is transport.ts's business (docs/decisions/003), and what comes back is believed only in the shape it must have.
 
-import { Client } from "acme-client";
+import type { Client } from "acme-client";
 import { z } from "zod";
 
 import { ProxyError } from "../../core/errors.ts";
@@ -88,18 +88,25 @@ export class AcmeSession {
   #nonce: string | null = null;
   #retryAfterMs: number | null = null;
 
-  constructor(options: AcmeSessionOptions) {
-    const { directory, accountKeyPem, accountUrl, externalAccount } = options;
+  private constructor(client: Client, options: AcmeSessionOptions) {
     this.#options = options;
-    this.#client = new Client({
+    this.#client = client;
+    this.#internals = this.#client as unknown as ClientInternals;
+    // The library's own way knows neither a bound, nor a signal, nor roots for one CA alone, and sleeps through a rate limit.
+    this.#internals.http.request = (to, method, { data } = {}) => this.#send(to, method, data);
+  }
+
+  static async open(options: AcmeSessionOptions): Promise<AcmeSession> {
+    // It brings a web client and a second library for X.509 along: not for nodes that never order, and not while a node starts.
+    const { Client } = await import("acme-client");
+    const { directory, accountKeyPem, accountUrl, externalAccount } = options;
+    const client = new Client({
       directoryUrl: directory,
       accountKey: accountKeyPem,
       ...(accountUrl === null ? {} : { accountUrl }),
       ...(externalAccount === null ? {} : { externalAccountBinding: { ...externalAccount } }),
     });
-    this.#internals = this.#client as unknown as ClientInternals;
-    // The library's own way knows neither a bound, nor a signal, nor roots for one CA alone, and sleeps through a rate limit.
-    this.#internals.http.request = (to, method, { data } = {}) => this.#send(to, method, data);
+    return new AcmeSession(client, options);
   }
 
   /** The pause that the last answer asked for, in milliseconds. */
