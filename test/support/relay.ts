@@ -7,7 +7,8 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 export class Relay implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  readonly #ready = Promise.withResolvers<readonly number[]>();
+  readonly #ready = Promise.withResolvers<void>();
+  #ports: readonly number[] = [];
   /** How many connections each port got. */
   readonly counts = new Map<number, number>();
 
@@ -29,13 +30,14 @@ export class Relay implements AsyncDisposable {
 
   /** Where to, from now on. */
   leadTo(...ports: number[]): void {
-    this.#ready.resolve(ports);
+    this.#ports = ports;
+    this.#ready.resolve();
   }
 
   async #pass(socket: Socket): Promise<void> {
     this.#keep(socket);
-    const ports = await this.#ready.promise;
-    const port = ports[Math.floor(Math.random() * ports.length)]!;
+    await this.#ready.promise;
+    const port = this.#ports[Math.floor(Math.random() * this.#ports.length)]!;
     this.counts.set(port, (this.counts.get(port) ?? 0) + 1);
     const node = connect(port, "127.0.0.1");
     this.#keep(node);

@@ -5,8 +5,6 @@
 //                    ▲                                               │ fails: the next type, for which there must be a new order
 //                    └───────────────────────────────────────────────┘
 
-import { setTimeout as sleep } from "node:timers/promises";
-
 import type { Logger } from "pino";
 
 import { ProxyError } from "../../core/errors.ts";
@@ -17,6 +15,7 @@ import { checkChain } from "./chain.ts";
 import type { Challenge, ChallengePublisher, ChallengeType } from "./challenge.ts";
 import { generateKeyPem, type KeyKind } from "./keys.ts";
 import { type FailedChallenge, orderKey, type OrderRecord, type OrderRecords } from "./order-record.ts";
+import { isOurs, Patience } from "./patience.ts";
 import { AcmeProblem, acmeProblemOf, unavailable } from "./problem.ts";
 import { type AcmeSession, type Authorization, failureIn, type OfferedChallenge, type OrderResource } from "./session.ts";
 
@@ -47,12 +46,6 @@ const RESUMED_WITHIN_MS = 24 * 3_600_000;
 const VALIDATION_MS = 120_000;
 /** After what nobody asks for a challenge any more, if it is not withdrawn. */
 const CHALLENGE_MS = 15 * 60_000;
-/** Between looks. The first ones come whatever pause the CA asks for: most answers are there by then. */
-const LOOKS_MS = [250, 500, 1000, 2000, 3000, 5000];
-const UNASKED_LOOKS = 3;
-const LONGEST_PAUSE_MS = 30_000;
-/** A look that fails while we wait costs nothing but the look. */
-const MAX_MISSES = 5;
 /** What a CA says to an order that replaces what it does not know (RFC 9773, section 5). */
 const IRREPLACEABLE: ReadonlySet<string> = new Set(["alreadyReplaced", "malformed", "unauthorized", "unsupportedIdentifier"]);
 
@@ -64,12 +57,12 @@ export class Order {
   #isInherited = false;
   /** Types that the CA offers, as far as they can be answered here. What is decided no longer lists all of them (RFC 8555, section 7.1.4). */
   #types: readonly ChallengeType[];
-  /** Since the CA was given something to do. */
-  #looks = 0;
+  readonly #patience: Patience;
 
   constructor(options: OrderOptions) {
     this.#options = options;
-    const { hostname, publishers } = options;
+    const { hostname, publishers, session, signal, pace } = options;
+    this.#patience = new Patience({ askedPauseMs: () => session.retryAfterMs, signal, pace });
     this.#types = [...publishers.keys()].filter((type) => type === "dns-01" || !hostname.startsWith("*."));
   }
 
@@ -82,8 +75,8 @@ export class Order {
       record = this.#record ?? record;
       if (order.status === "valid") return await this.#download(order, record);
       if (order.status === "pending") record = await this.#prove(order, record);
-      else if (order.status === "invalid") record = await this.#replace(order, record);
-      else if (order.status === "processing" || !(await this.#finalize(order, record))) await this.#pause();
+      else if (order.status === "invalid") record = await this.#afterEnd(order, record);
+      else if (order.status === "processing" || !(await this.#finalize(order, record))) await this.#patience.pause();
     }
   }
 
@@ -129,7 +122,7 @@ export class Order {
     const { url } = record;
     if (url === null) return await this.#place(record);
     try {
-      return await this.#patiently(() => session.order(url, hostname));
+      return await this.#patience.ask(() => session.order(url, hostname));
     } catch (error) {
       if (!this.#isInherited || acmeProblemOf(error)?.kind !== "refused") throw error;
       return await this.#place(await this.#begin([]));
@@ -168,11 +161,11 @@ export class Order {
   /** Has the name validated, in one way. */
   async #prove(order: OrderResource, record: OrderRecord): Promise<OrderRecord> {
     const { session, publishers, hostname, fence, signal, log } = this.#options;
-    const authorization = await this.#patiently(() => session.authorization(order));
+    const authorization = await this.#patience.ask(() => session.authorization(order));
     if (identifierOf(hostname) !== authorization.identifier.value.toLowerCase())
       throw unavailable("the authority wants another name proved");
     if (authorization.status === "valid") {
-      await this.#pause();
+      await this.#patience.pause();
       return record;
     }
     if (authorization.status !== "pending") return await this.#afterFailure(authorization, record);
@@ -184,8 +177,7 @@ export class Order {
       try {
         await publisher.publish(challenge, fence, signal);
       } catch (error) {
-        if (error instanceof ProxyError && error.code !== "certificate_unavailable") throw error;
-        if (signal.aborted) throw error;
+        if (signal.aborted || (error instanceof ProxyError && isOurs(error))) throw error;
         const reason = error instanceof Error ? error.message : "it could not be published";
         log.warn({ hostname, challenge: type, err: error }, "a challenge could not be published");
         return await this.#save({ ...trying, challenge: null, failed: [...record.failed, { type, reason, isSeen: false }] });
@@ -228,10 +220,10 @@ export class Order {
 
   async #decided(order: OrderResource): Promise<Authorization> {
     const endMs = performance.now() + VALIDATION_MS;
-    this.#looks = 0;
+    this.#patience.renew();
     while (performance.now() < endMs) {
-      await this.#pause();
-      const authorization = await this.#patiently(() => this.#options.session.authorization(order));
+      await this.#patience.pause();
+      const authorization = await this.#patience.ask(() => this.#options.session.authorization(order));
       if (authorization.status !== "pending") return authorization;
     }
     throw unavailable(`the authority has not decided about the challenge within ${VALIDATION_MS / 1000} s`);
@@ -269,9 +261,9 @@ export class Order {
   }
 
   /** The CA has ended the order. */
-  async #replace(order: OrderResource, record: OrderRecord): Promise<OrderRecord> {
+  async #afterEnd(order: OrderResource, record: OrderRecord): Promise<OrderRecord> {
     const { session, hostname } = this.#options;
-    const authorization = await this.#patiently(() => session.authorization(order));
+    const authorization = await this.#patience.ask(() => session.authorization(order));
     if (authorization.status !== "valid" && authorization.status !== "pending") return await this.#afterFailure(authorization, record);
     if (this.#isInherited) return await this.#begin(record.failed);
     await this.#forget();
@@ -283,7 +275,7 @@ export class Order {
   async #finalize(order: OrderResource, record: OrderRecord): Promise<boolean> {
     const { session, hostname } = this.#options;
     const request = await createRequest(hostname, this.#open(record));
-    this.#looks = 0;
+    this.#patience.renew();
     try {
       return (await session.finalize(order, request, hostname)).status === "valid";
     } catch (error) {
@@ -298,10 +290,12 @@ export class Order {
   async #download(order: OrderResource, record: OrderRecord): Promise<IssuedByAcme> {
     const { session, hostname, directory, now } = this.#options;
     const privateKeyPem = this.#open(record);
-    const chainPem = await this.#patiently(() => session.certificate(order)).catch(async (error: unknown) => {
-      if (acmeProblemOf(error)?.kind === "refused") await this.#forget();
-      throw error;
-    });
+    const chainPem = await this.#patience
+      .ask(() => session.certificate(order))
+      .catch(async (error: unknown) => {
+        if (acmeProblemOf(error)?.kind === "refused") await this.#forget();
+        throw error;
+      });
     try {
       return { hostname, privateKeyPem, directory, challenge: record.challenge, ...checkChain(chainPem, hostname, privateKeyPem, now()) };
     } catch (error) {
@@ -320,27 +314,6 @@ export class Order {
     this.#record = null;
     await records.remove(hostname, fence);
   }
-
-  async #pause(): Promise<void> {
-    const { session, signal, pace } = this.#options;
-    const askedMs = this.#looks < UNASKED_LOOKS ? 0 : Math.min(session.retryAfterMs ?? 0, LONGEST_PAUSE_MS);
-    const ownMs = LOOKS_MS[Math.min(this.#looks, LOOKS_MS.length - 1)]!;
-    this.#looks += 1;
-    await sleep(Math.max(ownMs, askedMs) * pace, undefined, { signal });
-  }
-
-  /** For questions that change nothing: one that fails is asked again. */
-  async #patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-    for (let misses = 1; ; misses++) {
-      try {
-        return await ask();
-      } catch (error) {
-        const problem = acmeProblemOf(error);
-        if (misses > MAX_MISSES || isOurs(error) || (problem !== null && problem.kind !== "failing")) throw error;
-        await this.#pause();
-      }
-    }
-  }
 }
 
 /** How often a CA looked for a proof in vain until an order failed: it counts that. */
@@ -355,9 +328,4 @@ function identifierOf(hostname: string): string {
 
 function refused(message: string, validations = 0): ProxyError {
   return unavailable(message, new AcmeProblem(message, { type: "", status: 0, retryAtMs: null, validations }));
-}
-
-/** Did it go wrong here, in the store or by the signal, and not between us and the CA? */
-function isOurs(error: unknown): boolean {
-  return !(error instanceof ProxyError) || error.code !== "certificate_unavailable";
 }

@@ -45,7 +45,10 @@ export type OfferedChallenge = Authorization["challenges"][number];
 /** The parts of acme-client's Client that its types leave out. */
 interface ClientInternals {
   readonly http: { request(url: string, method: string, options?: { readonly data?: unknown }): Promise<AcmeReply> };
-  readonly api: { apiRequest(url: string, payload: unknown, statuses: readonly number[]): Promise<AcmeReply> };
+  readonly api: {
+    createAccount(data: Readonly<Record<string, unknown>>): Promise<AcmeReply>;
+    apiRequest(url: string, payload: unknown, statuses: readonly number[]): Promise<AcmeReply>;
+  };
 }
 
 const METHODS: Readonly<Record<string, AcmeRequest["method"]>> = { get: "GET", head: "HEAD", post: "POST" };
@@ -123,17 +126,17 @@ export class AcmeSession {
           `the authority asks to accept its terms, ${JSON.stringify(terms)}; read them and set tls.acme.terms_agreed = true`,
         );
       }
-      await this.#client.createAccount({
+      const contact = email === null ? {} : { contact: [`mailto:${email}`] };
+      // The client's own createAccount asks for ever where the answer does not say where the account is.
+      const reply = await this.#internals.api.createAccount({
         ...(typeof terms === "string" ? { termsOfServiceAgreed: true } : {}),
-        ...(email === null ? {} : { contact: [`mailto:${email}`] }),
+        ...contact,
       });
-      return url.parse(this.#client.getAccountUrl());
+      const accountUrl = url.parse(reply.headers["location"]);
+      // The key had an account already; whom to write to may be new.
+      if (reply.status === 200 && email !== null) await this.#post(accountUrl, contact);
+      return accountUrl;
     });
-  }
-
-  /** Has the CA write to another address from now on. */
-  async setEmail(email: string | null): Promise<void> {
-    await this.#ask(() => this.#client.updateAccount({ contact: email === null ? [] : [`mailto:${email}`] }));
   }
 
   async newOrder(name: string, { replaces, profile }: OrderOptions): Promise<OrderResource> {
@@ -182,7 +185,8 @@ export class AcmeSession {
 
   /** Has the CA validate. */
   async respond(challenge: OfferedChallenge): Promise<void> {
-    await this.#ask(() => this.#post(challenge.url, {}));
+    // An answer that is none is better heard of now than after waiting for a verdict.
+    await this.#ask(async () => challengeShape.parse(await this.#post(challenge.url, {})));
   }
 
   /** The order as it is then. */
