@@ -316,4 +316,27 @@ describe("TXT values of our own zone", () => {
     await assert.rejects(challenges.addText("label", "late", nowMs + 9000, fence), isCode("lease_lost"));
     assert.deepEqual(await challenges.texts("label"), ["long"]);
   });
+
+  test("are those of this moment at any node, also before it has heard of them", async () => {
+    const store = new MemoryStore();
+    const [one, other] = [new Node(store), new Node(store)];
+    const untilMs = Date.now() + HOUR_MS;
+    const [plain, wildcard] = [await leaseOf(store, "a.example"), await leaseOf(store, "_wildcard.a.example")];
+    await one.challenges.addText("label", "value-1", untilMs, plain);
+    assert.deepEqual(await other.challenges.texts("label"), ["value-1"]);
+    await one.challenges.addText("label", "value-2", untilMs, wildcard);
+    assert.deepEqual(await other.challenges.texts("label"), ["value-1", "value-2"]);
+    await one.challenges.removeText("label", "value-1", plain);
+    await one.challenges.removeText("label", "value-2", wildcard);
+    assert.deepEqual(await other.challenges.texts("label"), []);
+  });
+
+  test("are those that memory has where the store is out of reach, and otherwise nobody's guess", async () => {
+    const store = new MemoryStore();
+    const { challenges } = new Node(store);
+    await challenges.addText("label", "value", Date.now() + HOUR_MS, await leaseOf(store, "a.example"));
+    await store.close();
+    assert.deepEqual(await challenges.texts("label"), ["value"]);
+    await assert.rejects(challenges.texts("other"), isCode("store_unavailable"));
+  });
 });

@@ -98,14 +98,21 @@ class Knot implements AsyncDisposable {
       if (/server started/.test(said) && /\[dyn\.test\.\] (?:zone file )?loaded/.test(said)) resolve();
     });
     child.once("exit", () => reject(new Error(`knotd did not start:\n${said}`)));
-    await ready;
-    return knot;
+    try {
+      await ready;
+      return knot;
+    } catch (error) {
+      await knot[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const exited = once(this.#child, "exit");
-    this.#child.kill("SIGKILL");
-    await exited;
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const exited = once(this.#child, "exit");
+      this.#child.kill("SIGKILL");
+      await exited;
+    }
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }
