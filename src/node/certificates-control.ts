@@ -75,7 +75,7 @@ export class CertificatesControl implements CertificateControl {
       const { issuer, serialNumber } = new X509Certificate(certificate.certificatePem);
       return { ...this.#status(certificate, records), issuer, serialNumber };
     });
-    if (found.every(({ source }) => source !== "acme") && records.attempts.has(name)) {
+    if (this.#options.vault.acme(name) === null && records.attempts.has(name)) {
       found.push({ ...withoutCertificate(name, records), issuer: null, serialNumber: null });
     }
     if (found.length === 0) throw notFound(name);
