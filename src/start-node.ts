@@ -1,7 +1,6 @@
 // The composition root of the node: everything is made here, in the order in which it depends on each other, and ended in the reverse
 // order. The CLI and every test start a node with this function; several may live in one process.
 
-import { join } from "node:path";
 import type { DriverName } from "./core/app.ts";
 import type { Component } from "./core/component.ts";
 import { ProxyError } from "./core/errors.ts";
@@ -19,16 +18,7 @@ import { Catalog } from "./catalog/catalog.ts";
 import { Latency } from "./catalog/latency.ts";
 import { LoadTable, MAX_WORKERS } from "./catalog/load-table.ts";
 import { MachineLoad } from "./catalog/machine-load.ts";
-import { Certificates } from "./certs/certificates.ts";
-import { Challenges } from "./certs/challenges.ts";
-import { ExpiryAlarm } from "./certs/expiry-alarm.ts";
-import { LocalCa } from "./certs/local-ca.ts";
-import { hasSealed } from "./certs/seal-anew.ts";
-import { Secret } from "./certs/secret.ts";
-import { ServedSince } from "./certs/served-since.ts";
-import { SessionTickets } from "./certs/session-tickets.ts";
 import { createSelfSigned } from "./certs/sign.ts";
-import { Vault } from "./certs/vault.ts";
 import { Checker } from "./health/checker.ts";
 import { verdict } from "./health/verdict.ts";
 import { Host } from "./wake/host.ts";
@@ -39,14 +29,11 @@ import { StaticDriver } from "./wake/drivers/static.ts";
 import type { Driver, DriverEvents } from "./wake/driver.ts";
 import { AdminServer } from "./admin/server.ts";
 import type { ListenerStatus, NodeControl, ReloadResult } from "./admin/control.ts";
-import { CertificatesControl } from "./node/certificates-control.ts";
-import { type Authority, openAuthority } from "./node/authority.ts";
+import { Certification } from "./node/certification.ts";
 import { Control } from "./node/control.ts";
-import { createDnsServer } from "./node/dns-challenges.ts";
-import { setCertificateGauges, setGauges } from "./node/gauges.ts";
+import { setGauges } from "./node/gauges.ts";
 import { nodeIdentity } from "./node/identity.ts";
 import { PublicListeners } from "./node/public-listeners.ts";
-import { withTrustedSince } from "./node/trusted-since.ts";
 import { WorkerPool } from "./node/worker-pool.ts";
 import type { FromWorker, WorkerData } from "./node/worker-messages.ts";
 
@@ -184,70 +171,37 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   });
   const idler = new Idler({ host, apps: () => catalog.apps, load: machineLoad, log });
 
-  // Certificates
-  const ca = await LocalCa.open(join(node.dataDir, "ca"), { log });
-  const secret = await Secret.open({
-    path: join(node.dataDir, "secret.key"),
-    environment: options.secret ?? process.env["KITTIWAKE_SECRET"],
-    isInUse: () => hasSealed(store),
-    log,
-  });
-  const vault: Vault = new Vault({
-    store,
-    secret,
-    onChanged: (names) => {
-      workers.broadcast({ type: "certificates_changed", names });
-      authority?.renewer.onCertificates();
-    },
-    log,
-  });
-  const challenges: Challenges = new Challenges({
-    store,
-    onKnown: (challenge) => workers.broadcast({ type: "challenge", challenge }),
-    onForgotten: (kind, name) => workers.broadcast({ type: "challenge_gone", kind, name }),
-    taken: () => workers.taken(),
-    log,
-  });
-  const onOrder = ({ directory, result }: { readonly directory: string; readonly result: string }): void => {
-    metrics.countOrder(directory, result);
-  };
-  const authority: Authority | null =
-    node.tls.issuer === "internal"
-      ? null
-      : await openAuthority({ config: node.tls, store, sealer: secret, vault, challenges, onOrder, log });
-  if (authority !== null) stack.use(authority);
-  const certificates: Certificates = new Certificates({
-    issuer: ca,
-    authority,
-    stored: (hostname) => vault.issued(hostname),
-    isDeclared: (hostname) => catalog.declares(hostname),
-    onRenewed: (hostname, certificate) => {
-      // Which names below a wildcard the workers know is their business.
-      if (hostname.startsWith("*.")) workers.broadcast({ type: "certificates_changed", names: [hostname] });
-      else workers.broadcast({ type: "certificate", hostname, certificate });
-    },
-    log,
-  });
-  const servedSince = new ServedSince({ store, now: Date.now });
-  const tickets = new SessionTickets({ store, secret, onChange: (keys) => workers.broadcast({ type: "ticket_keys", keys }), log });
-
   // The data plane
-  const metrics = new Metrics({
+  const metrics: Metrics = new Metrics({
     region: node.region,
     host: node.node,
     onScrape: () => {
       setGauges(metrics, host, machineLoad, workers);
-      setCertificateGauges(metrics, vault.list(), Date.now());
+      certification.setGauges();
     },
   });
+  const certification = await Certification.open({
+    config: node,
+    store,
+    secret: options.secret ?? process.env["KITTIWAKE_SECRET"],
+    catalog,
+    workers: {
+      send: (worker, message) => workers.send(worker, message),
+      broadcast: (message) => workers.broadcast(message),
+      taken: () => workers.taken(),
+    },
+    metrics,
+    log,
+  });
+  stack.use(certification);
   const answer = async (worker: number, message: FromWorker): Promise<void> => {
     switch (message.type) {
       case "wake":
         return await wakeFor(worker, message);
       case "certificate_wanted":
-        return await certify(worker, message.hostname);
+        return await certification.certify(worker, message.hostname);
       case "challenge_wanted":
-        return await seekChallenge(worker, message);
+        return await certification.seekChallenge(worker, message);
       case "report":
         return metrics.add(message.report);
       case "served":
@@ -262,9 +216,9 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
       load,
       await createSelfSigned({ notBefore: new Date(startedAtMs - DAY_MS), notAfter: new Date(startedAtMs + 3650 * DAY_MS) }),
     ),
-    ticketKeys: () => tickets.inForce,
+    ticketKeys: () => certification.ticketKeys,
     entries: () => catalog.entries,
-    challenges: () => challenges.known,
+    challenges: () => certification.challenges,
     onMessage: (worker, message) => void answer(worker, message),
     onDied: (index, reason) => {
       load.releaseWorker(index);
@@ -289,25 +243,6 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
       workers.send(worker, { type: "wake_failed", app, service, code, message: text });
     }
   };
-  const certify = async (worker: number, hostname: string): Promise<void> => {
-    try {
-      const certificate = await certificates.get(hostname);
-      const trusted = await withTrustedSince(hostname, certificate, { apps: () => catalog.apps, vault, servedSince }).catch((error) => {
-        // Nobody waits for what browsers are to remember.
-        logFailure(log, error, { hostname });
-        return certificate;
-      });
-      workers.send(worker, { type: "certificate", hostname, certificate: trusted });
-    } catch (error) {
-      logFailure(log, error, { hostname });
-      const { code, message } = error instanceof ProxyError ? error : new ProxyError("certificate_unavailable");
-      workers.send(worker, { type: "certificate_failed", hostname, code, message });
-    }
-  };
-  const seekChallenge = async (worker: number, { kind, name }: Extract<FromWorker, { type: "challenge_wanted" }>): Promise<void> => {
-    const challenge = await challenges.answer(kind, name);
-    workers.send(worker, challenge === null ? { type: "challenge_unknown", kind, name } : { type: "challenge", challenge });
-  };
   const reportWake = ({ app, machine, heldMs }: Extract<FromWorker, { type: "served" }>): void => {
     const startMs = wokenIn.get(machine);
     const record = host.machine(app, machine);
@@ -322,7 +257,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
 
   // Up, in order: nobody is let in before the node knows what it runs.
   for (const app of config.apps) catalog.setApp(app);
-  authority?.setApps(config.apps);
+  certification.setApps(config.apps);
   const listeners = new PublicListeners({ edge: node.edge, workers, log });
   const control = new Control({
     config,
@@ -337,7 +272,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     workers,
     listeners,
     metrics,
-    certificates: new CertificatesControl({ vault, secret, store, renewer: authority?.renewer ?? null, log, now: Date.now }),
+    certificates: certification.control,
     onReload: async (next) => {
       // First what can fail, so that a configuration that cannot be had changes nothing.
       await listeners.apply(next.apps);
@@ -346,7 +281,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
       for (const { name } of removed) catalog.retireApp(name);
       for (const app of next.apps) catalog.setApp(app);
       catalog.refresh();
-      authority?.setApps(next.apps);
+      certification.setApps(next.apps);
       for (const record of host.machines()) checker.watch(record, catalog.app(record.app)?.services ?? []);
       // Machines change behind the reload's back, for as long as that takes.
       void host.applyApps(next.apps).then(() => removed.forEach(({ name }) => catalog.removeApp(name)));
@@ -375,34 +310,15 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     control.isStopping = true;
     await workers.stop(node.timeouts.drainMs);
   });
-  // Without it, names that are known elsewhere would be ordered; with it broken, all else still works.
-  await vault.load().catch((error: unknown) => logFailure(log, error));
-  // If the store answers: sessions of the node before, or of others, go on from the first handshake.
-  await tickets.look();
+  await certification.prepare();
   await workers.start();
   await host.adopt(config.apps);
   const strays = await processes.endStrays(new Set(host.machines().map(({ id }) => id)));
   if (strays.length > 0) log.warn({ machines: strays }, "ended machines that no app declares any more");
   void host.applyApps(config.apps);
   await listeners.apply(config.apps);
-  run(challenges);
-  const ownZone = node.tls.issuer === "acme" ? node.tls.dns.ownZone : null;
-  if (ownZone !== null) {
-    const dns = createDnsServer(ownZone, {
-      texts: (label) => challenges.texts(label),
-      onResult: (result) => metrics.countDns(result),
-      log,
-    });
-    run(dns);
-    await dns.listening;
-  }
   run(idler);
-  run(vault);
-  run(new ExpiryAlarm({ certificates: () => vault.list(), isServed: (one) => vault.isServed(one), log }));
-  run(certificates);
-  // Last: what it publishes is answered by now.
-  if (authority !== null) run(authority.renewer);
-  run(tickets);
+  await certification.run(run);
 
   let stopped: Promise<void> | null = null;
   const stop = async (stopOptions: { readonly keepMachines?: boolean } = {}): Promise<void> => {
