@@ -2,8 +2,9 @@
 // recognisably cut, or the machine's whole response; and the next clients of the machine get what is theirs.
 
 import assert from "node:assert/strict";
-import { after, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import { createSecureContext } from "node:tls";
 import { ERRORS, type ErrorCode } from "../../src/core/errors.ts";
 import { get, HOST, rootOf, startEdge } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
@@ -33,16 +34,18 @@ const AT_ONCE = 24;
 // No connection is closed just because it rests.
 const edge = await startEdge({ tables: '[timeouts]\nupstream_idle = "1h"' });
 after(() => edge[Symbol.asyncDispose]());
-const ca = rootOf(edge.test);
+/** One for all: a context of its own for each of so many connections takes as long as all else that a client does. */
+const secureContext = createSecureContext({ ca: rootOf(edge.test) });
 
 const CLIENTS: Readonly<Record<string, () => Promise<AskingClient>>> = {
   "HTTP/1.1": async () => new Http1AskingClient(await edge.connect()),
-  "HTTP/2": async () => new Http2AskingClient(await FrameClient.open(edge.test.httpsPort, { ca, servername: HOST })),
+  "HTTP/2": async () => new Http2AskingClient(await FrameClient.open(edge.test.httpsPort, { secureContext, servername: HOST })),
 };
 /** These get all of it at once only. */
 const MORE_CLIENTS: typeof CLIENTS = {
   ...CLIENTS,
-  "HTTP/1.1 over TLS": async () => new Http1AskingClient(await RawClient.connectTls(edge.test.httpsPort, { ca, servername: HOST })),
+  "HTTP/1.1 over TLS": async () =>
+    new Http1AskingClient(await RawClient.connectTls(edge.test.httpsPort, { secureContext, servername: HOST })),
 };
 
 /** Which connection of the machine carried the request for a target last. */
@@ -75,14 +78,19 @@ async function leave(machine: RawClient, exit: HostileCase["exit"]): Promise<voi
 for (const [group, cases] of Object.entries(GROUPS)) {
   for (const [protocol, connect] of Object.entries(CLIENTS)) {
     describe(`${group}, seen by a client of ${protocol}:`, () => {
+      let other: AskingClient;
+      before(async () => {
+        other = await connect();
+      });
+      after(() => other[Symbol.dispose]());
       for (const hostile of cases) {
-        if (hostile.only === undefined || hostile.only === protocol) test(hostile.title, () => assertHarmless(hostile, connect));
+        if (hostile.only === undefined || hostile.only === protocol) test(hostile.title, () => assertHarmless(hostile, connect, other));
       }
     });
   }
 }
 
-async function assertHarmless(hostile: HostileCase, connect: () => Promise<AskingClient>): Promise<void> {
+async function assertHarmless(hostile: HostileCase, connect: () => Promise<AskingClient>, other: AskingClient): Promise<void> {
   await edge.backend.answers(answer);
   using client = await connect();
   // The connection to the machine has been of use before.
@@ -97,7 +105,6 @@ async function assertHarmless(hostile: HostileCase, connect: () => Promise<Askin
   }
   if (hostile.isReused !== true) await eventually(() => carrier.ended, "the edge to close the machine's connection");
   if (client.isOpen) await assertWell(client, "/same");
-  using other = await connect();
   for (const next of ["/next", "/after"]) await assertWell(other, next);
   assert.equal(client.received.includes(STOLEN_MARK), false);
   if (hostile.isReused === true) assert.equal(carriers.get("/next"), carrier, "the connection is used again");
@@ -133,11 +140,11 @@ for (const [protocol, connect] of Object.entries(MORE_CLIENTS)) {
     const turns = queue.entries();
     await Promise.all(
       Array.from({ length: AT_ONCE }, async (_, nth) => {
+        using other = await connect();
         for (const [round, hostile] of turns) {
           using client = await connect();
           await assertWell(client, `/own/${nth}/${round}/before`);
           assertSeen(hostile, await client.ask(hostile.method ?? "GET", `/hostile/${CASES.indexOf(hostile)}`, hostile.asks), client);
-          using other = await connect();
           await assertWell(other, `/own/${nth}/${round}/after`);
         }
       }),
@@ -162,6 +169,9 @@ for (const [protocol, connect] of Object.entries(CLIENTS)) {
   for (const [title, [bytes, headEnd]] of Object.entries(RESPONSES)) {
     for (const exit of ["ends", "resets"] as const) {
       test(`a response ${title} that ${exit} at any of its bytes is never taken for a whole one by a client of ${protocol}`, async () => {
+        using clients = new DisposableStack();
+        const other = clients.use(await connect());
+        let client = clients.use(await connect());
         for (let cut = 0; cut < bytes.length; cut++) {
           await edge.backend.answers(({ target }, machine) => {
             if (target !== "/cut") return response(`well ${target}`);
@@ -169,7 +179,7 @@ for (const [protocol, connect] of Object.entries(CLIENTS)) {
             void leave(machine, exit);
             return null;
           });
-          using client = await connect();
+          if (!client.isOpen) client = clients.use(await connect());
           const { kind, code } = await client.ask("GET", "/cut");
           const seen = kind === "cut" ? "cut" : code;
           const allowed = [
@@ -177,7 +187,6 @@ for (const [protocol, connect] of Object.entries(CLIENTS)) {
             ...(cut < headEnd ? [] : ["cut"]),
           ];
           assert.ok(seen !== null && allowed.includes(seen), `${cut} of ${bytes.length} bytes: ${kind} ${code}`);
-          using other = await connect();
           await assertWell(other, "/next");
         }
         await edge.untilReleased();
@@ -185,13 +194,13 @@ for (const [protocol, connect] of Object.entries(CLIENTS)) {
     }
 
     test(`a response ${title} in two pieces, cut at any of its bytes, is read by a client of ${protocol} as in one`, async () => {
+      using client = await connect();
       for (let cut = 1; cut < bytes.length; cut++) {
         await edge.backend.answers(({ target }, machine) => {
           if (target !== "/cut") return response(`well ${target}`);
           void sendInTwo(machine, bytes, cut);
           return "";
         });
-        using client = await connect();
         const seen = await client.ask("GET", "/cut");
         assert.deepEqual(
           { ...seen, interims: 0 },
