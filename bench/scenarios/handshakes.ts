@@ -1,4 +1,4 @@
-// TLS 1.3 connections, each from the SYN to the FIN with one request on it: with a full handshake (P-256), or resuming an earlier session by its ticket.
+// TLS 1.3 connections, each from the SYN to the FIN with one request on it: with a full handshake (X25519, P-256), or resuming an earlier session by its ticket.
 
 import { HOST } from "../certificate.ts";
 import { runOwnLoad } from "../load/own-program.ts";
