@@ -7,12 +7,14 @@ import type { Component } from "../core/component.ts";
 import { ProxyError } from "../core/errors.ts";
 import { logFailure } from "../telemetry/log.ts";
 import { DirectoryPace, WeeklyLimit } from "./ca-limits.ts";
+import { forgottenNames } from "./forgotten-names.ts";
 import { Lanes, type Due } from "./lanes.ts";
 import { NameRecords } from "./name-records.ts";
 import { nextStep, type AttemptsRecord, type RenewalRecord, type Step } from "./renewal-plan.ts";
 import { readAttempts, readRenewal } from "./renewal-records.ts";
 import type { StoredCertificate } from "./stored-certificate.ts";
 import { lifeOf, Turns, type TurnResult, type TurnsOptions, type TurnVault } from "./take-turn.ts";
+import { WantedNames } from "./wanted-names.ts";
 import { wildcardOf } from "./wildcard.ts";
 
 export interface RenewerOptions extends Omit<TurnsOptions, "attempts" | "renewals" | "vault" | "now" | "random"> {
@@ -39,12 +41,6 @@ export interface RenewerVault extends TurnVault {
   list(): readonly StoredCertificate[];
 }
 
-/** Somebody waits for a certificate. */
-interface Wanted {
-  isForced: boolean;
-  readonly settled: PromiseWithResolvers<void>;
-}
-
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
@@ -68,7 +64,7 @@ export class Renewer implements Component {
   readonly #turns: Turns;
   readonly #pace = new DirectoryPace();
   readonly #lanes = new Lanes();
-  readonly #wanted = new Map<string, Wanted>();
+  readonly #wanted = new WantedNames();
   /** Not before this time, whatever else is known: another node is at it. */
   readonly #heldOff = new Map<string, number>();
   /** The same for all names: the store is away, or the secret. */
@@ -101,9 +97,12 @@ export class Renewer implements Component {
     return this.#renewals.get(name);
   }
 
-  /** When something is to be done for a declared name, in milliseconds since the epoch; null: it is none for an authority. */
-  nextAttemptMs(name: string): number | null {
-    return this.#isOurs(name) && this.#orderedAs(name) === name ? Math.max(this.#orderableFrom(name), this.#step(name).atMs) : null;
+  /** Declared names that no certificate serves, and when each is ordered, in milliseconds since the epoch; may be in the past. */
+  get missing(): { readonly name: string; readonly atMs: number }[] {
+    const names = [...this.#options.declared()].filter(
+      (name) => this.#isOurs(name) && this.#orderedAs(name) === name && this.#options.vault.serving(name) === null,
+    );
+    return names.map((name) => ({ name, atMs: Math.max(this.#orderableFrom(name), this.#step(name).atMs) }));
   }
 
   /**
@@ -140,7 +139,9 @@ export class Renewer implements Component {
 
   /** Other certificates serve some names now. */
   onCertificates(): void {
-    for (const [name, { isForced }] of this.#wanted) if (!isForced && this.#options.vault.serving(name) !== null) this.#settle(name, null);
+    const { vault } = this.#options;
+    for (const name of this.#wanted.names)
+      if (!this.#wanted.isForced(name) && vault.serving(name) !== null) this.#wanted.settle(name, null);
     this.#wakeSoon();
   }
 
@@ -162,7 +163,7 @@ export class Renewer implements Component {
     } finally {
       broken.abort();
       await Promise.all([...following, this.#lanes.idle]);
-      for (const name of this.#wanted.keys()) this.#settle(name, new ProxyError("draining"));
+      for (const name of this.#wanted.names) this.#wanted.settle(name, new ProxyError("draining"));
       this.#signal = null;
     }
     if (!signal.aborted) throw broken.signal.reason;
@@ -184,7 +185,7 @@ export class Renewer implements Component {
     const nowMs = this.#now();
     let nextMs = Infinity;
     const dues: Due[] = [];
-    for (const name of new Set([...this.#wanted.keys(), ...this.#options.declared()])) {
+    for (const name of new Set([...this.#wanted.names, ...this.#options.declared()])) {
       const due = this.#due(name);
       if (due === null) continue;
       if (due.atMs <= nowMs) dues.push(due);
@@ -200,12 +201,11 @@ export class Renewer implements Component {
   /** null: there is nothing to do for it, or it is being done. */
   #due(name: string): Due | null {
     if (this.#lanes.has(name)) return null;
-    const wanted = this.#wanted.get(name);
     const heldOffMs = Math.max(this.#heldOff.get(name) ?? -Infinity, this.#pausedUntilMs);
     const isBare = this.#options.vault.serving(name) === null;
     const isSuspect = this.#failed(name) !== null;
-    if (wanted !== undefined) {
-      const { isForced } = wanted;
+    if (this.#wanted.has(name)) {
+      const isForced = this.#wanted.isForced(name);
       return { name, lane: isSuspect && !isForced ? "suspect" : "wanted", isForced, isBare, atMs: heldOffMs };
     }
     if (!this.#isOurs(name) || this.#orderedAs(name) !== name) return null;
@@ -288,25 +288,11 @@ export class Renewer implements Component {
   }
 
   #want(name: string, isForced: boolean): Promise<void> {
-    let wanted = this.#wanted.get(name);
-    if (wanted === undefined) {
-      wanted = { isForced, settled: Promise.withResolvers() };
-      // Who asked may have left by then.
-      wanted.settled.promise.catch(() => {});
-      this.#wanted.set(name, wanted);
-    }
-    wanted.isForced ||= isForced;
+    const settled = this.#wanted.add(name, isForced);
     if (isForced) this.#heldOff.delete(name);
     this.#lanes.push(name);
     if (this.#signal !== null) this.#fill();
-    return wanted.settled.promise;
-  }
-
-  #settle(name: string, error: ProxyError | null): void {
-    const wanted = this.#wanted.get(name);
-    this.#wanted.delete(name);
-    if (error === null) wanted?.settled.resolve();
-    else wanted?.settled.reject(error);
+    return settled;
   }
 
   #start(due: Due): void {
@@ -332,7 +318,7 @@ export class Renewer implements Component {
     this.#heldOff.delete(name);
     if (result.kind === "issued") {
       this.#pace.onAnswer();
-      return this.#settle(name, null);
+      return this.#wanted.settle(name, null);
     }
     if (result.kind === "busy") {
       const { wantedMs, minMs, maxMs } = BUSY;
@@ -344,16 +330,16 @@ export class Renewer implements Component {
       else this.#pace.onAnswer();
     }
     // An operator who asked during a turn of another kind is still to have one.
-    if (this.#wanted.get(name)?.isForced === true && !due.isForced) return;
-    if (result.kind === "failed") this.#settle(name, result.error);
+    if (this.#wanted.isForced(name) && !due.isForced) return;
+    if (result.kind === "failed") this.#wanted.settle(name, result.error);
     else this.#onNothingLeft(name, nowMs);
   }
 
   /** Another node was faster. What it wrote is known by now, or about to be. */
   #onNothingLeft(name: string, nowMs: number): void {
     const attempts = this.#failed(name);
-    if (this.#options.vault.serving(name) !== null) this.#settle(name, null);
-    else if (attempts !== null && attempts.retryAtMs > nowMs) this.#settle(name, refusal(attempts.error, attempts.retryAtMs));
+    if (this.#options.vault.serving(name) !== null) this.#wanted.settle(name, null);
+    else if (attempts !== null && attempts.retryAtMs > nowMs) this.#wanted.settle(name, refusal(attempts.error, attempts.retryAtMs));
     else this.#heldOff.set(name, nowMs + BUSY.wantedMs);
   }
 
@@ -364,7 +350,7 @@ export class Renewer implements Component {
     // It may be the only one whose lease was lost; whatever else it is meets all the others too.
     if (error instanceof ProxyError && error.code === "lease_lost") this.#heldOff.set(name, untilMs);
     else this.#pausedUntilMs = untilMs;
-    this.#settle(
+    this.#wanted.settle(
       name,
       error instanceof ProxyError ? error : new ProxyError("certificate_unavailable", "the order failed", { cause: error }),
     );
@@ -375,18 +361,15 @@ export class Renewer implements Component {
     if (nowMs - this.#prunedAtMs < HOUR_MS) return;
     this.#prunedAtMs = nowMs;
     const beforeMs = nowMs - KEEP_MS;
-    const { vault, declared } = this.#options;
-    const ended = vault.list().filter(({ source, notAfter }) => source === "acme" && notAfter.getTime() <= beforeMs);
-    const failed = [...this.#attempts.entries()].filter(([name, { failedAtMs }]) => failedAtMs <= beforeMs && vault.acme(name) === null);
-    const planned = [...this.#renewals.entries()].filter(([name, { renewAtMs }]) => renewAtMs <= beforeMs && vault.acme(name) === null);
-    const names = new Set([...ended.map(({ hostname }) => hostname), ...[...failed, ...planned].map(([name]) => name)]);
-    const signal = this.#signal!;
-    void (async () => {
-      for (const name of names) {
-        if (signal.aborted) return;
-        if (!declared().has(name)) await this.#turns.prune(name, beforeMs);
-      }
-    })().catch((error: unknown) => logFailure(this.#options.log, error));
+    const { vault, declared, log } = this.#options;
+    const known = {
+      certificates: vault.list(),
+      attempts: this.#attempts.entries(),
+      renewals: this.#renewals.entries(),
+      declared: declared(),
+    };
+    const names = forgottenNames(known, beforeMs);
+    void this.#turns.prune(names, beforeMs, this.#signal!).catch((error: unknown) => logFailure(log, error));
   }
 
   #wakeSoon(): void {

@@ -157,16 +157,19 @@ export class Turns {
     await renewals.put(name, { ...plan, renewAtMs: clock.nowMs }, lease.fence);
   }
 
-  /** Deletes what is known of a name, if its certificate ended before `beforeMs`. */
-  async prune(name: string, beforeMs: number): Promise<void> {
+  /** Deletes what is known of these names, but for certificates that end after `beforeMs`; as far as it comes until `signal` aborts. */
+  async prune(names: readonly string[], beforeMs: number, signal: AbortSignal): Promise<void> {
     const { store, vault, attempts, renewals } = this.#options;
-    await using lease = await HeldLease.take(store, leaseName(name), LEASE_MS);
-    if (lease === null) return;
-    const own = await vault.fetchAcme(name);
-    if (own !== null && own.notAfter.getTime() > beforeMs) return;
-    await vault.deleteAcme(name, lease.fence);
-    await attempts.delete(name, lease.fence);
-    await renewals.delete(name, lease.fence);
+    for (const name of names) {
+      if (signal.aborted) return;
+      await using lease = await HeldLease.take(store, leaseName(name), LEASE_MS);
+      if (lease === null) continue;
+      const own = await vault.fetchAcme(name);
+      if (own !== null && own.notAfter.getTime() > beforeMs) continue;
+      await vault.deleteAcme(name, lease.fence);
+      await attempts.delete(name, lease.fence);
+      await renewals.delete(name, lease.fence);
+    }
   }
 
   async #order(turn: Turn, own: StoredCertificate | null, failed: AttemptsRecord | null): Promise<TurnResult> {

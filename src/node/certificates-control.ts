@@ -35,7 +35,7 @@ export interface CertificatesControlOptions {
   readonly secret: Secret;
   readonly store: Store;
   /** null: no authority is configured. */
-  readonly renewer: Pick<Renewer, "renew" | "revoke"> | null;
+  readonly renewer: Pick<Renewer, "renew" | "revoke" | "missing"> | null;
   readonly log: Logger;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -52,6 +52,8 @@ const renewal = z.object({ fingerprint: z.string(), renewAtMs: z.number(), expla
 interface Records {
   readonly attempts: ReadonlyMap<string, z.infer<typeof attempt>>;
   readonly renewals: ReadonlyMap<string, z.infer<typeof renewal>>;
+  /** Names that wait for their first order: when that is to be. */
+  readonly missing: ReadonlyMap<string, number>;
 }
 
 export class CertificatesControl implements CertificateControl {
@@ -65,8 +67,9 @@ export class CertificatesControl implements CertificateControl {
   async list(): Promise<readonly CertificateStatus[]> {
     const records = await this.#records();
     const found = this.#options.vault.list().map((certificate) => this.#status(certificate, records));
-    const missing = [...records.attempts.keys()].filter((name) => this.#options.vault.acme(name) === null);
-    return [...found, ...missing.map((name) => withoutCertificate(name, records))].toSorted(byName);
+    const failed = [...records.attempts.keys()].filter((name) => this.#options.vault.acme(name) === null);
+    const missing = new Set([...failed, ...records.missing.keys()]);
+    return [...found, ...[...missing].map((name) => withoutCertificate(name, records))].toSorted(byName);
   }
 
   async show(name: string): Promise<readonly CertificateDetails[]> {
@@ -75,7 +78,7 @@ export class CertificatesControl implements CertificateControl {
       const { issuer, serialNumber } = new X509Certificate(certificate.certificatePem);
       return { ...this.#status(certificate, records), issuer, serialNumber };
     });
-    if (this.#options.vault.acme(name) === null && records.attempts.has(name)) {
+    if (this.#options.vault.acme(name) === null && (records.attempts.has(name) || records.missing.has(name))) {
       found.push({ ...withoutCertificate(name, records), issuer: null, serialNumber: null });
     }
     if (found.length === 0) throw notFound(name);
@@ -141,7 +144,7 @@ export class CertificatesControl implements CertificateControl {
     return { secretId: secret.keyId, sealed: count, unopened };
   }
 
-  #renewer(): Pick<Renewer, "renew" | "revoke"> {
+  #renewer(): Pick<Renewer, "renew" | "revoke" | "missing"> {
     const { renewer } = this.#options;
     if (renewer === null) throw new ProxyError("bad_request", 'there is no ACME authority here; set tls.issuer = "acme"');
     return renewer;
@@ -200,7 +203,8 @@ export class CertificatesControl implements CertificateControl {
 
   /** With the store out of reach the certificates are shown without them. */
   async #records(): Promise<Records> {
-    return { attempts: await this.#recordsOf("attempts/", attempt), renewals: await this.#recordsOf("renewals/", renewal) };
+    const missing = new Map((this.#options.renewer?.missing ?? []).map(({ name, atMs }) => [name, Math.max(atMs, this.#options.now())]));
+    return { attempts: await this.#recordsOf("attempts/", attempt), renewals: await this.#recordsOf("renewals/", renewal), missing };
   }
 
   async #recordsOf<Value>(kind: string, schema: z.ZodType<Value>): Promise<ReadonlyMap<string, Value>> {
@@ -215,7 +219,7 @@ export class CertificatesControl implements CertificateControl {
   }
 }
 
-function withoutCertificate(name: string, { attempts }: Records): CertificateStatus {
+function withoutCertificate(name: string, { attempts, missing }: Records): CertificateStatus {
   const nothing = {
     notBefore: null,
     notAfter: null,
@@ -225,7 +229,8 @@ function withoutCertificate(name: string, { attempts }: Records): CertificateSta
     renewAt: null,
     explanationUrl: null,
   };
-  const failed = failureOf(attempts.get(name));
+  const waiting = { failures: 0, lastError: null, nextAttemptAt: timeOf(missing.get(name) ?? Number.NaN) };
+  const failed = attempts.has(name) ? failureOf(attempts.get(name)) : waiting;
   return { id: name, hostname: name, names: [name], source: "acme", state: "missing", isServed: false, ...nothing, ...failed };
 }
 

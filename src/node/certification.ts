@@ -2,6 +2,7 @@
 // and what the workers ask and are told. Part of the composition root.
 
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 
 import type { Logger } from "pino";
 
@@ -53,6 +54,9 @@ interface Parts {
   readonly certificates: Certificates;
   readonly tickets: SessionTickets;
 }
+
+/** A store that works takes milliseconds. */
+const TRUSTED_SINCE_MS = 1000;
 
 export class Certification implements AsyncDisposable {
   readonly control: CertificatesControl;
@@ -172,14 +176,17 @@ export class Certification implements AsyncDisposable {
     try {
       const certificate = await certificates.get(hostname);
       const knowledge = { apps: () => catalog.apps, vault, servedSince: this.#servedSince };
-      const trusted = await withTrustedSince(hostname, certificate, knowledge).catch((error) => {
-        // Nobody waits for what browsers are to remember.
+      const remembered = withTrustedSince(hostname, certificate, knowledge).catch((error) => {
         logFailure(log, error, { hostname });
         return certificate;
       });
+      // Nobody waits for what browsers are to remember, while the store does not answer.
+      const trusted = await Promise.race([remembered, delay(TRUSTED_SINCE_MS, certificate, { ref: false })]);
       workers.send(worker, { type: "certificate", hostname, certificate: trusted });
     } catch (error) {
-      logFailure(log, error, { hostname });
+      // What fails is logged where it fails, once; clients that come back all the time would fill the log with it.
+      if (error instanceof ProxyError) log.debug({ hostname, code: error.code }, error.message);
+      else logFailure(log, error, { hostname });
       const { code, message } = error instanceof ProxyError ? error : new ProxyError("certificate_unavailable");
       workers.send(worker, { type: "certificate_failed", hostname, code, message });
     }

@@ -15,6 +15,11 @@ test("the first handshake of a name waits for its certificate, and so do all oth
   await using node = await AuthorityNode.start({ hostnames: [A], workers: 2 }, (fake) => (fake.script = holdOrders));
   const waiting = Promise.all(Array.from({ length: 20 }, () => node.handshake(A)));
   await eventually(() => node.fake.count("newOrder") > 0, "the order");
+  await using admin = new AdminClient({ url: node.test.adminUrl, token: null });
+  const [status] = await admin.certificates();
+  assert.equal(status?.hostname, A);
+  assert.equal(status?.state, "missing");
+  assert.notEqual(status?.next_attempt_at, null);
   open(null);
   assert.equal(new Set(await waiting).size, 1);
   assert.deepEqual(node.fake.issued, [A]);

@@ -22,8 +22,7 @@ describe("a name that an app declares", () => {
     await using rig = await Rig.start({ declared: ["a.example.com", "b.example.com", "c.localhost"] });
     await rig.planned("a.example.com", "b.example.com");
     assert.deepEqual(rig.fake.issued.toSorted(), ["a.example.com", "b.example.com"]);
-    assert.equal(rig.node.renewer.nextAttemptMs("c.localhost"), null);
-    assert.ok(rig.node.renewer.nextAttemptMs("a.example.com")! > rig.clock.now() + 59 * DAY_MS);
+    assert.deepEqual(rig.node.renewer.missing, []);
   });
 
   test("is ordered once however many wait for it, and however many nodes there are", async () => {
@@ -283,6 +282,8 @@ describe("an authority", () => {
     const late = declared.find((name) => rig.node.vault.acme(name) === null)!;
     await assert.rejects(rig.node.renewer.obtain(late), { code: "certificate_unavailable" });
     assert.equal(rig.fake.issued.length, 6);
+    assert.equal(rig.node.renewer.missing.length, 3);
+    for (const { atMs } of rig.node.renewer.missing) assert.equal(atMs, rig.clock.now() + 7 * DAY_MS);
     rig.clock.advance(7 * DAY_MS);
     await rig.planned(...declared);
   });
