@@ -7,7 +7,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 export class Relay implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  readonly #ready = Promise.withResolvers<void>();
+  #ready = Promise.withResolvers<void>();
   #ports: readonly number[] = [];
   /** How many connections each port got. */
   readonly counts = new Map<number, number>();
@@ -28,10 +28,12 @@ export class Relay implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Where to, from now on. */
+  /** Where to, from now on; nowhere: connections wait. */
   leadTo(...ports: number[]): void {
+    // Those who wait already go on waiting for the same.
+    if (ports.length === 0 && this.#ports.length > 0) this.#ready = Promise.withResolvers();
     this.#ports = ports;
-    this.#ready.resolve();
+    if (ports.length > 0) this.#ready.resolve();
   }
 
   async #pass(socket: Socket): Promise<void> {
