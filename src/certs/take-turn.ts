@@ -159,7 +159,7 @@ export class Turns {
 
   /** Deletes what is known of these names, but for certificates that end after `beforeMs`; as far as it comes until `signal` aborts. */
   async prune(names: readonly string[], beforeMs: number, signal: AbortSignal): Promise<void> {
-    const { store, vault, attempts, renewals } = this.#options;
+    const { store, vault, attempts, renewals, authority } = this.#options;
     for (const name of names) {
       if (signal.aborted) return;
       await using lease = await HeldLease.take(store, leaseName(name), LEASE_MS);
@@ -169,6 +169,8 @@ export class Turns {
       await vault.deleteAcme(name, lease.fence);
       await attempts.delete(name, lease.fence);
       await renewals.delete(name, lease.fence);
+      // An order that never came to its end.
+      await authority.settle(name, lease.fence);
     }
   }
 

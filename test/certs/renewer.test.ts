@@ -64,6 +64,7 @@ describe("a name that an app declares", () => {
   test("that no app declares any more is forgotten a week after its certificate ended", async () => {
     await using rig = await Rig.start({ declared: ["old.example.com"] });
     await rig.planned("old.example.com");
+    await rig.store.put("certs/orders/old.example.com", "{}");
     rig.declare();
     rig.clock.advance(96 * DAY_MS);
     await rig.clock.nextTimerMs();
@@ -71,6 +72,7 @@ describe("a name that an app declares", () => {
     rig.clock.advance(DAY_MS + HOUR_MS);
     await rig.until(() => rig.node.vault.acme("old.example.com") === null);
     await eventually(async () => (await rig.store.list("certs/renewals/")).length === 0, "its plan to be gone");
+    await eventually(async () => (await rig.store.list("certs/orders/")).length === 0, "an order that was left to be gone");
     assert.equal(rig.fake.orders.length, 1);
   });
 
