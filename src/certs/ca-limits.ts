@@ -72,3 +72,38 @@ export class DirectoryPace {
     this.#opensAtMs = Math.max(this.#opensAtMs, nowMs + Math.min(retryAfterMs ?? TRY_EVERY_MS, LONGEST_PAUSE_MS));
   }
 }
+
+/** The same for a directory and, since most of its limits are by registered domain, for each of those. */
+export class AuthorityPace {
+  readonly #whole = new DirectoryPace();
+  readonly #domains = new Map<string, DirectoryPace>();
+
+  /** From when on an order of this name may begin. */
+  opensAtMs(name: string): number {
+    return Math.max(this.#whole.opensAtMs, this.#domains.get(registeredDomain(name))?.opensAtMs ?? -Infinity);
+  }
+
+  onStart(name: string, nowMs: number): void {
+    this.#whole.onStart(nowMs);
+    this.#domains.get(registeredDomain(name))?.onStart(nowMs);
+  }
+
+  onAnswer(name: string): void {
+    this.#whole.onAnswer();
+    this.#domains.delete(registeredDomain(name));
+  }
+
+  /** It could not be reached. */
+  onAway(name: string, retryAfterMs: number, nowMs: number): void {
+    this.#whole.onTrouble(name, retryAfterMs, nowMs);
+  }
+
+  /** It sent a name away unheard. Its `Retry-After` is that name's own; others of the domain try one by one, and all when domains differ. */
+  onLimited(name: string, nowMs: number): void {
+    const domain = registeredDomain(name);
+    let pace = this.#domains.get(domain);
+    if (pace === undefined) this.#domains.set(domain, (pace = new DirectoryPace()));
+    pace.onTrouble(name, null, nowMs);
+    this.#whole.onTrouble(domain, null, nowMs);
+  }
+}

@@ -6,7 +6,7 @@ import { Alarm, type StartTimer } from "../core/alarm.ts";
 import type { Component } from "../core/component.ts";
 import { ProxyError } from "../core/errors.ts";
 import { logFailure } from "../telemetry/log.ts";
-import { DirectoryPace, WeeklyLimit } from "./ca-limits.ts";
+import { AuthorityPace, WeeklyLimit } from "./ca-limits.ts";
 import { forgottenNames } from "./forgotten-names.ts";
 import { Lanes, type Due } from "./lanes.ts";
 import { NameRecords } from "./name-records.ts";
@@ -62,7 +62,7 @@ export class Renewer implements Component {
   readonly #attempts: NameRecords<AttemptsRecord>;
   readonly #renewals: NameRecords<RenewalRecord>;
   readonly #turns: Turns;
-  readonly #pace = new DirectoryPace();
+  readonly #pace = new AuthorityPace();
   readonly #lanes = new Lanes();
   readonly #wanted = new WantedNames();
   /** Not before this time, whatever else is known: another node is at it. */
@@ -246,7 +246,7 @@ export class Renewer implements Component {
   /** What the limits of the authority allow, and its state of health. */
   #orderableFrom(name: string): number {
     const weeklyMs = this.#isNew(name) ? this.#weeklyLimit().freeAtMs(name) : -Infinity;
-    return Math.max(this.#pace.opensAtMs, weeklyMs);
+    return Math.max(this.#pace.opensAtMs(name), weeklyMs);
   }
 
   #weeklyLimit(): WeeklyLimit {
@@ -299,7 +299,7 @@ export class Renewer implements Component {
     const { name, lane, isForced } = due;
     if (lane !== "plan") {
       const nowMs = this.#now();
-      this.#pace.onStart(nowMs);
+      this.#pace.onStart(name, nowMs);
       if (this.#isNew(name)) this.#weeklyLimit().add(name, nowMs);
     }
     const turn = this.#turns.take(name, { isForced, signal: this.#signal! }).then(
@@ -317,7 +317,7 @@ export class Renewer implements Component {
     const nowMs = this.#now();
     this.#heldOff.delete(name);
     if (result.kind === "issued") {
-      this.#pace.onAnswer();
+      this.#pace.onAnswer(name);
       return this.#wanted.settle(name, null);
     }
     if (result.kind === "busy") {
@@ -326,8 +326,10 @@ export class Renewer implements Component {
       return;
     }
     if (result.kind === "failed") {
-      if (result.isTrouble) this.#pace.onTrouble(name, result.attempts.limitedUntilMs - nowMs, nowMs);
-      else this.#pace.onAnswer();
+      const { kind, limitedUntilMs } = result.attempts;
+      if (kind === "limited") this.#pace.onLimited(name, nowMs);
+      else if (result.isAway) this.#pace.onAway(name, limitedUntilMs - nowMs, nowMs);
+      else this.#pace.onAnswer(name);
     }
     // An operator who asked during a turn of another kind is still to have one.
     if (this.#wanted.isForced(name) && !due.isForced) return;

@@ -86,8 +86,8 @@ export type TurnResult =
       readonly kind: "failed";
       readonly error: ProxyError;
       readonly attempts: AttemptsRecord;
-      /** It is the directory that is in trouble, not the name. */
-      readonly isTrouble: boolean;
+      /** The directory itself does not answer. */
+      readonly isAway: boolean;
     };
 
 interface Turn {
@@ -250,12 +250,7 @@ export class Turns {
     if (cause === error) log.warn(fields, `no certificate: ${error.message}`);
     else log.error({ ...fields, err: cause }, "no certificate: the order failed in a way that nobody foresaw");
     await attempts.put(name, record, fence);
-    return {
-      kind: "failed",
-      error,
-      attempts: record,
-      isTrouble: kind === "limited" || (kind === "failed" && (await this.#isAway(signal))),
-    };
+    return { kind: "failed", error, attempts: record, isAway: kind === "failed" && (await this.#isAway(signal)) };
   }
 
   async #plan({ name, fence, signal }: Turn, own: StoredCertificate, earlier: RenewalRecord | null): Promise<TurnResult> {
@@ -287,7 +282,6 @@ export class Turns {
     }
   }
 
-  /** Does the directory itself not answer? */
   async #isAway(signal: AbortSignal): Promise<boolean> {
     try {
       await this.#options.info.reload(signal);

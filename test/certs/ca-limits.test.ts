@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { DirectoryPace, WeeklyLimit } from "../../src/certs/ca-limits.ts";
+import { AuthorityPace, DirectoryPace, WeeklyLimit } from "../../src/certs/ca-limits.ts";
 import { isOrderable, registeredDomain } from "../../src/certs/public-name.ts";
 
 const MINUTE_MS = 60_000;
@@ -65,6 +65,37 @@ describe("a directory", () => {
     pace.onTrouble("a.example.com", 5 * MINUTE_MS, NOW_MS);
     pace.onTrouble("b.example.com", DAY_MS, NOW_MS);
     assert.equal(pace.opensAtMs, NOW_MS + 15 * MINUTE_MS);
+  });
+});
+
+describe("an authority", () => {
+  test("that limits two names of a domain is asked for that domain once a minute, and for others as before", () => {
+    const pace = new AuthorityPace();
+    pace.onLimited("a.example.com", NOW_MS);
+    assert.equal(pace.opensAtMs("c.example.com"), -Infinity);
+    pace.onLimited("b.example.com", NOW_MS);
+    assert.equal(pace.opensAtMs("c.example.com"), NOW_MS + MINUTE_MS);
+    assert.equal(pace.opensAtMs("c.example.org"), -Infinity);
+    pace.onStart("c.example.com", NOW_MS + MINUTE_MS);
+    assert.equal(pace.opensAtMs("d.example.com"), NOW_MS + 2 * MINUTE_MS);
+    pace.onAnswer("c.example.com");
+    assert.equal(pace.opensAtMs("d.example.com"), -Infinity);
+  });
+
+  test("that limits names of two domains limits all", () => {
+    const pace = new AuthorityPace();
+    pace.onLimited("a.example.com", NOW_MS);
+    pace.onLimited("a.example.org", NOW_MS);
+    assert.equal(pace.opensAtMs("a.example.net"), NOW_MS + MINUTE_MS);
+    pace.onAnswer("a.example.net");
+    assert.equal(pace.opensAtMs("b.example.net"), -Infinity);
+  });
+
+  test("that is away is away for all names", () => {
+    const pace = new AuthorityPace();
+    pace.onAway("a.example.com", -1, NOW_MS);
+    pace.onAway("b.example.com", 5 * MINUTE_MS, NOW_MS);
+    assert.equal(pace.opensAtMs("c.example.org"), NOW_MS + 5 * MINUTE_MS);
   });
 });
 
