@@ -43,7 +43,7 @@ test("private names are the local authority's, and strangers are nobody's", asyn
 });
 
 test("while the authority hangs, names with certificates are served, and one without is given up in time", async () => {
-  await using node = await AuthorityNode.start({ hostnames: [A], tables: '[timeouts]\ntls_handshake = "1s"' });
+  await using node = await AuthorityNode.start({ hostnames: [A], tables: '[timeouts]\ntls_handshake = "3s"' });
   await node.handshake(A);
   node.fake.script = () => "hang";
   await node.declare(A, B);
