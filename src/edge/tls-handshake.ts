@@ -34,8 +34,6 @@ export interface HandshakeEvents {
 
 /** From so many bytes on, what was written has to leave before more is read from a machine. */
 const HIGHEST_WAITING_BYTES = 16 * 1024;
-/** How long the first write to a client may take that sends no more. */
-const LAST_WRITE_MS = 10_000;
 
 export class TlsHandshake implements Timed {
   deadlineMs: number;
@@ -101,7 +99,7 @@ export class TlsHandshake implements Timed {
     socket.disableRenegotiation();
     // Bytes that are no TLS are told of in this way alone where no `tls.Server` made the socket.
     socket.on("_tlsError", () => socket.destroy());
-    socket.once("end", this.#onEarlyEnd);
+    socket.once("end", this.#onEnd);
     this.#events.onSecure(socket, identity, (performance.now() - this.#startedMs) / 1000);
   };
 
@@ -115,16 +113,10 @@ export class TlsHandshake implements Timed {
 
   /**
    * A reset that meets the last write of the handshake (session tickets) goes unheard where the client's end was read before it: Node then
-   * holds whatever is written, without an error. Whether that has happened shows only in a write that ends or does not, so a client that
-   * ended before anything had left gets one, and no longer for it than for a handshake.
+   * keeps whatever is written, without an error. The kernel knows of nobody at the other end any more.
    */
-  readonly #onEarlyEnd = (): void => {
-    const socket = this.#socket;
-    if (!socket.writable || (socket.bytesWritten > 0 && socket.writableLength === 0)) return;
-    const deadlines = this.#deadlines;
-    const doubt: Timed = { deadlineMs: deadlines.after(LAST_WRITE_MS), onDeadline: () => socket.destroy() };
-    deadlines.add(doubt);
-    socket.write("", () => deadlines.remove(doubt));
+  readonly #onEnd = (): void => {
+    if (this.#socket.remoteAddress === undefined) this.#socket.destroy();
   };
 
   readonly #onClosed = (): void => this.#fail(new ProxyError("tls_handshake_failed", "the client left during the handshake"));

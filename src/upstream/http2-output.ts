@@ -179,8 +179,7 @@ export class Http2Output {
     const isBusy = socket.writableLength > 0;
     const bytes = slab.subarray(0, length);
     const isCopied = isBusy && length < COPIED_BYTES;
-    // To a client that has ended something empty may be on its way, which keeps what follows waiting (tls-handshake.ts).
-    const isLent = isBusy ? !isCopied : !this.#encrypts || socket.readableEnded;
+    const isLent = isBusy ? !isCopied : !this.#encrypts;
     this.#lent.push(isLent ? slab : null);
     socket.write(isCopied ? Buffer.from(bytes) : bytes, this.#onWritten);
     if (!isLent) this.#pool.give(slab);

@@ -79,7 +79,7 @@ export class SocketWriter {
   /** Appends a copy of `buffer[start, end)`. */
   copy(buffer: Buffer, start: number, end: number): void {
     this.bytes += end - start;
-    if (this.#encrypts && end - start >= DIRECT_BYTES && this.#slab.owner !== this && !this.#mayWait()) {
+    if (this.#encrypts && end - start >= DIRECT_BYTES && this.#slab.owner !== this && this.#socket.writableLength === 0) {
       this.#write(buffer.subarray(start, end));
       return;
     }
@@ -122,19 +122,13 @@ export class SocketWriter {
     settle(slab);
     const bytes = slab.buffer.subarray(0, slab.length);
     slab.length = 0;
-    if (this.#mayWait()) {
+    if (socket.writableLength > 0) {
       // Behind what the socket has not sent yet these bytes wait, and a few must not hold a whole slab while they do.
       this.#write(Buffer.from(bytes));
       return;
     }
     this.#write(bytes);
     if (!this.#encrypts && socket.writableLength > 0) slab.giveAway();
-  }
-
-  /** Will the socket keep what it is given now? To one whose client has ended something empty may be on its way (tls-handshake.ts). */
-  #mayWait(): boolean {
-    const socket = this.#socket;
-    return socket.writableLength > 0 || (this.#encrypts && socket.readableEnded);
   }
 
   #write(bytes: Buffer): void {

@@ -87,8 +87,8 @@ for (const isSecure of [false, true]) {
       if (random() < 0.1) await delay(upTo(5));
     }
     const { control } = node.node;
-    // A few were reset in the last moment of their handshake, which only a time-out tells; others wait for their places.
-    await node.passTimeUntil(() => clients.size === 0 && machines.size === 0 && control.inFlight("ends-1") === 0, 100, 40_000);
+    await eventually(() => clients.size === 0, "the clients to be gone", 20_000);
+    await eventually(() => machines.size === 0 && control.inFlight("ends-1") === 0, "the places to be given back");
     await eventually(() => control.status().waiting === 0, "nobody to wait");
     assert.equal(control.inFlight("ends-1"), 0);
     assert.deepEqual(

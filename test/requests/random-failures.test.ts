@@ -201,9 +201,8 @@ test(`for ${LASTS_MS} ms (seed ${seed})`, { timeout: LIMIT_MS }, async () => {
     [],
   );
   assert.equal(outcomes["internal"], undefined);
-  // A few were reset in the last moment of their handshake, which only a time-out tells.
-  await edge.test.passTimeUntil(() => edge.inFlight === 0 && edge.test.node.control.inFlight("squeezed-1") === 0, 1000);
   await edge.untilReleased();
+  await eventually(() => edge.test.node.control.inFlight("squeezed-1") === 0, "the squeezed machine's places to be given back");
   await edge.backend.answers(({ target }) => response(bodyFor(target)));
   for (let i = 0; i < 10; i++) {
     using client = await edge.connect();

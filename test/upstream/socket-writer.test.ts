@@ -236,31 +236,6 @@ for (const transport of ["plain", "TLS"] as const) {
   });
 }
 
-test("over TLS, what follows an empty write to a client that has ended is its own", async (context) => {
-  const [first, second] = (await createPairs(context, "TLS", 2)) as [Pair, Pair];
-  const slab = new WriteSlab();
-  const [writer, other] = [first, second].map(({ ours }) => new SocketWriter(ours, slab, true)) as [SocketWriter, SocketWriter];
-  const received = readAll(first.client);
-  const others = readAll(second.client);
-  first.ours.resume();
-  first.client.end();
-  await once(first.ours, "end");
-  for (const size of [10_000, 100_000]) {
-    const bytes = Buffer.alloc(size, "x");
-    first.ours.write("");
-    writer.copy(bytes, 0, size);
-    slab.flush();
-    bytes.fill("~");
-    other.copy(bytes, 0, size);
-    slab.flush();
-    await turn();
-    await turn();
-  }
-  for (const { ours } of [first, second]) ours.end();
-  assert.equal((await received).toString("latin1"), "x".repeat(110_000));
-  assert.equal((await others).toString("latin1"), "~".repeat(110_000));
-});
-
 test("what is written before a connection stands is not overwritten meanwhile", async (context) => {
   const server = createServer();
   server.listen(0, "127.0.0.1");
