@@ -312,7 +312,7 @@ for (const coding of CODINGS) {
   for (const protocol of ["HTTP/1.1", "HTTP/2"]) {
     test(`a client of ${protocol} that reads slowly makes the machine wait, and gets everything, in ${coding}`, async () => {
       const machine = serveNoise();
-      using client = await Http2Client.connect(edge.test);
+      using client = await Http2Client.connect(edge.test, {}, "served.localhost");
       const headers = { ":authority": "served.localhost", "accept-encoding": coding };
       const answer = protocol === "HTTP/2" ? client.open(headers) : await open("/", coding);
       answer.pause();
@@ -354,7 +354,7 @@ test("a client of HTTP/2 gets the same: compressed, streamed, with trailers, and
 
 test("streams of one connection are compressed side by side, and one that is reset gives back what it holds", async () => {
   serve = ({ url = "" }, answer) => void answer.writeHead(200, { "content-type": "text/plain" }).end(url.repeat(20_000));
-  using client = await Http2Client.connect(edge.test);
+  using client = await Http2Client.connect(edge.test, {}, "served.localhost");
   const ask = (path: string): ClientHttp2Stream =>
     client.open({ ":authority": "served.localhost", ":path": path, "accept-encoding": "gzip" });
   const left = ask("/left");

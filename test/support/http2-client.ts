@@ -20,8 +20,8 @@ export class Http2Client implements Disposable {
     this.session = session;
   }
 
-  static async connect(test: TestNode, settings: Settings = {}): Promise<Http2Client> {
-    const session = connect(`https://${HOST}:${test.httpsPort}`, {
+  static async connect(test: TestNode, settings: Settings = {}, host = HOST): Promise<Http2Client> {
+    const session = connect(`https://${host}:${test.httpsPort}`, {
       ca: rootOf(test),
       settings,
       lookup: (_, __, callback) => callback(null, [{ address: "127.0.0.1", family: 4 }] as never, 4),

@@ -6,12 +6,13 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { startRawBackend, staticApp } from "../../support/backend.ts";
-import { HOST, rootOf, startEdge, type Edge } from "../../support/edge.ts";
+import { HOST, startEdge, type Edge } from "../../support/edge.ts";
 import { FrameClient, nameOfCode, type FrameClientOptions } from "../../support/frame-client.ts";
 import { block, CODE, headers, type Field } from "../../support/frames.ts";
 import type { Message } from "../../support/message.ts";
 import type { RawClient } from "../../support/raw-client.ts";
 import { response } from "../../support/scripted-backend.ts";
+import { TestAuthority } from "../../support/test-authority.ts";
 
 const OTHER_SERVER = Number(process.env["OTHER_SERVER"] ?? 0);
 /** Its machine takes one request at a time, and never answers. */
@@ -95,11 +96,14 @@ export class Subject implements AsyncDisposable {
   readonly port: number;
 
   readonly #silent: AsyncDisposable | null;
+  /** Of the authority that it is certified by. */
+  readonly #rootPem: string;
 
-  constructor(edge: Edge | null, port: number, silent: AsyncDisposable | null = null) {
+  constructor(edge: Edge | null, port: number, silent: AsyncDisposable | null = null, rootPem = "") {
     this.edge = edge;
     this.port = port;
     this.#silent = silent;
+    this.#rootPem = rootPem;
   }
 
   static async start(): Promise<Subject> {
@@ -108,11 +112,15 @@ export class Subject implements AsyncDisposable {
     const full = staticApp("full", silent.port).replace("[kittiwake]", "hard_limit = 1\n[kittiwake]");
     const edge = await startEdge({ apps: { full } });
     await edge.backend.answers(answer);
-    return new Subject(edge, edge.test.httpsPort, silent);
+    // One connection is good for both hosts.
+    const authority = await TestAuthority.create();
+    const { pem, keyPem } = await authority.leaf([HOST, FULL_HOST]);
+    await edge.test.node.control.certificates.import(pem + authority.intermediatePem + keyPem);
+    return new Subject(edge, edge.test.httpsPort, silent, authority.rootPem);
   }
 
   get tls(): FrameClientOptions {
-    return { servername: HOST, ...(this.edge === null ? { rejectUnauthorized: false } : { ca: rootOf(this.edge.test) }) };
+    return { servername: HOST, ...(this.edge === null ? { rejectUnauthorized: false } : { ca: this.#rootPem }) };
   }
 
   /** The whole requests that a machine got for a target. */
