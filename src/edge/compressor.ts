@@ -34,7 +34,8 @@ const MAX_WINDOW_BITS = 18;
 const MIN_WINDOW_BITS = 10;
 
 /**
- * Up to here a whole body is compressed on the spot: a third to a half of the CPU time for 4 KB (the same benchmark), and no more than 0.3 ms in which this thread does nothing else.
+ * Up to here a whole body is compressed on the spot: a third to a half of the CPU time for 4 KB (the same benchmark), and no more than
+ * 0.3 ms in which this thread does nothing else.
  */
 const SMALL_BYTES = 16 * 1024;
 

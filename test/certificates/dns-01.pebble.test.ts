@@ -12,7 +12,7 @@ import { ScratchDirectory } from "../certs/fixtures.ts";
 import { askUdp, queryOf } from "../dns/client.ts";
 import { staticApp } from "../support/backend.ts";
 import { freeDnsPort } from "../support/dns-port.ts";
-import { Named, newKey, WITHOUT_NAMED } from "../support/named.ts";
+import { newKey, startBind, WITHOUT_NAMED } from "../support/named.ts";
 import { startTestNode, type TestNode, type TestNodeOptions } from "../support/node.ts";
 import { noPebble, Pebble } from "../support/pebble.ts";
 
@@ -25,7 +25,7 @@ describe("a node that answers DNS-01", { skip: noPebble !== false ? noPebble : W
     using scratch = new ScratchDirectory();
     const ports = [await freeDnsPort(), await freeDnsPort()];
     const { target } = delegationOf("shop.test", ZONE);
-    await using named = await Named.start({
+    await using named = await startBind({
       "shop.test": { records: [`_acme-challenge CNAME ${target}.`] },
       // Only the second node is asked.
       [ZONE]: { forwardTo: { host: "127.0.0.1", port: ports[1]! } },
@@ -53,7 +53,7 @@ resolvers = ["127.0.0.1:${named.address.port}"]`;
     using scratch = new ScratchDirectory();
     const key = newKey("kittiwake");
     const policy = `update-policy { grant ${key.name} zonesub TXT; };`;
-    await using named = await Named.start({ "shop.test": { policy } }, [key]);
+    await using named = await startBind({ "shop.test": { policy } }, [key]);
     await using pebble = await Pebble.start({ resolver: named.address });
     const secret = join(scratch.path, "tsig.secret");
     writeFileSync(secret, key.secret.toString("base64"));

@@ -4,7 +4,6 @@ import { randomBytes } from "node:crypto";
 
 import { pino } from "pino";
 
-import { AcmeIssuer } from "../../src/certs/acme/acme-issuer.ts";
 import { RenewalInfo } from "../../src/certs/renewal-info.ts";
 import { Renewer } from "../../src/certs/renewer.ts";
 import { Secret } from "../../src/certs/secret.ts";
@@ -12,6 +11,7 @@ import { Vault } from "../../src/certs/vault.ts";
 import { MemoryStore } from "../../src/state/memory-store.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeAcme, type FakeAcmeOptions } from "../support/fake-acme.ts";
+import { openIssuer } from "./acme/fixtures.ts";
 import { ManualClock } from "./fixtures.ts";
 
 export interface RigOptions extends Omit<FakeAcmeOptions, "now"> {
@@ -76,14 +76,8 @@ export class Rig implements AsyncDisposable {
     const log = pino({ level: "debug" }, { write: (line) => void this.lines.push(JSON.parse(line) as Line) });
     const secret = await Secret.open({ path: "", environment: SECRET, isInUse: async () => false, log });
     const vault = new Vault({ store, secret, onChanged: () => renewer.onCertificates(), log, now: clock.now });
-    const issuer = await AcmeIssuer.open({
+    const issuer = await openIssuer({
       directory,
-      caFile: null,
-      email: null,
-      termsAgreed: true,
-      externalAccount: null,
-      key: "ecdsa-p256",
-      profile: null,
       publishers: new Map([["http-01", { publish: async () => {}, withdraw: async () => {} }]]),
       store,
       sealer: secret,

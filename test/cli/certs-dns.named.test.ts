@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { delegationOf } from "../../src/certs/dns/delegation.ts";
-import { Named, WITHOUT_NAMED } from "../support/named.ts";
+import { startBind, WITHOUT_NAMED } from "../support/named.ts";
 import { Directory, kittiwake } from "./command.ts";
 
 const ZONE = "acme.example.net";
@@ -13,7 +13,7 @@ const ZONE = "acme.example.net";
 describe("kittiwake certs dns", { skip: WITHOUT_NAMED }, () => {
   test("prints the record that a name needs, whether it is set, and fails when it is not", async () => {
     const { target } = delegationOf("shop.test", ZONE);
-    await using named = await Named.start({ "shop.test": { records: [`_acme-challenge CNAME ${target}.`] } });
+    await using named = await startBind({ "shop.test": { records: [`_acme-challenge CNAME ${target}.`] } });
     using directory = new Directory();
     const resolvers = `resolvers = ["127.0.0.1:${named.address.port}"]`;
     write(directory, `[tls.acme.dns]\nzone = "${ZONE}"\nname_servers = { "ns.example.com" = [] }\n${resolvers}\n`);

@@ -1,14 +1,10 @@
-// BIND's named on free ports of loopback, with the zones of a test: a primary that takes signed updates, and a resolver. Ended at the end of
-// the test.
+// BIND's named with the zones of a test: a primary that takes signed updates, and a resolver.
 
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Address } from "../../src/core/app.ts";
-import { freeDnsPort } from "./dns-port.ts";
+import { NameDaemon } from "./name-daemon.ts";
 
 /** The reason to skip, or false. */
 export const WITHOUT_NAMED = spawnSync("named", ["-v"]).error === undefined ? false : "needs named (apt-get install bind9)";
@@ -32,55 +28,17 @@ export function newKey(name: string, algorithm = "hmac-sha256"): NamedKey {
   return { name, algorithm, secret: randomBytes(32) };
 }
 
-export class Named implements AsyncDisposable {
-  readonly address: Address;
-  readonly #child: ChildProcess;
-  readonly #directory: string;
-
-  private constructor(child: ChildProcess, address: Address, directory: string) {
-    this.#child = child;
-    this.address = address;
-    this.#directory = directory;
-  }
-
-  /** Resolves when it answers. */
-  static async start(zones: Readonly<Record<string, NamedZone>>, keys: readonly NamedKey[] = []): Promise<Named> {
-    const port = await freeDnsPort();
-    const directory = mkdtempSync(join(tmpdir(), "kittiwake-named-"));
-    writeFileSync(join(directory, "named.conf"), configuration(directory, port, zones, keys));
-    for (const [name, zone] of Object.entries(zones))
-      if (zone.forwardTo === undefined) writeFileSync(join(directory, `${name}.zone`), zoneFile(zone));
-    const child = spawn("named", ["-g", "-n", "1", "-c", join(directory, "named.conf")], { stdio: ["ignore", "ignore", "pipe"] });
-    const named = new Named(child, { host: "127.0.0.1", port }, directory);
-    try {
-      await runs(child);
-      return named;
-    } catch (error) {
-      await named[Symbol.asyncDispose]();
-      throw error;
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      const exited = once(this.#child, "exit");
-      this.#child.kill("SIGKILL");
-      await exited;
-    }
-    rmSync(this.#directory, { recursive: true, force: true });
-  }
-}
-
-/** Resolves when it says that it runs; rejects with what it says when it ends before. */
-async function runs(child: ChildProcess): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  let said = "";
-  child.stderr!.setEncoding("utf8").on("data", (text: string) => {
-    said += text;
-    if (/ running$/m.test(said)) resolve();
+/** Resolves when it answers. */
+export function startBind(zones: Readonly<Record<string, NamedZone>>, keys: readonly NamedKey[] = []): Promise<NameDaemon> {
+  return NameDaemon.start({
+    program: "named",
+    describe: (directory, port) => {
+      const files: Record<string, string> = { "named.conf": configuration(directory, port, zones, keys) };
+      for (const [name, zone] of Object.entries(zones)) if (zone.forwardTo === undefined) files[`${name}.zone`] = zoneFile(zone);
+      return { args: ["-g", "-n", "1", "-c", join(directory, "named.conf")], files };
+    },
+    ready: [/ running$/m],
   });
-  child.once("exit", () => reject(new Error(`named did not start:\n${said}`)));
-  await promise;
 }
 
 function configuration(directory: string, port: number, zones: Readonly<Record<string, NamedZone>>, keys: readonly NamedKey[]): string {

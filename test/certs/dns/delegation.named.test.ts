@@ -9,7 +9,7 @@ import type { Lease, Store } from "../../../src/state/store.ts";
 import { askUdp, queryOf, textsOf } from "../../dns/client.ts";
 import { RunningDns, ZONE } from "../../dns/running-server.ts";
 import { silent } from "../fixtures.ts";
-import { Named, WITHOUT_NAMED } from "../../support/named.ts";
+import { startBind, WITHOUT_NAMED } from "../../support/named.ts";
 
 const NAME = "_acme-challenge.shop.test";
 const { target } = delegationOf("shop.test", ZONE);
@@ -20,7 +20,7 @@ describe("delegation to our own zone", { skip: WITHOUT_NAMED }, () => {
     const store = new MemoryStore();
     const [ordering, other] = [challengesOf(store), challengesOf(store)];
     await using dns = await RunningDns.start({ lookup: (label) => other.texts(label) });
-    await using named = await Named.start({
+    await using named = await startBind({
       "shop.test": { records: [`_acme-challenge CNAME ${target}.`] },
       [ZONE]: { forwardTo: dns.address },
     });
@@ -38,7 +38,7 @@ describe("delegation to our own zone", { skip: WITHOUT_NAMED }, () => {
   });
 
   test("is missed before an order, with the record to set", async () => {
-    await using named = await Named.start({
+    await using named = await startBind({
       "shop.test": {
         records: [
           "alias CNAME _acme-challenge",
@@ -63,7 +63,7 @@ describe("delegation to our own zone", { skip: WITHOUT_NAMED }, () => {
   });
 
   test("may lead over other CNAME records, but not for ever", async () => {
-    await using named = await Named.start({
+    await using named = await startBind({
       "shop.test": {
         records: [
           "_acme-challenge CNAME two",
@@ -79,7 +79,7 @@ describe("delegation to our own zone", { skip: WITHOUT_NAMED }, () => {
   });
 
   test("cannot be looked up where no resolver answers", async () => {
-    const named = await Named.start({});
+    const named = await startBind({});
     await named[Symbol.asyncDispose]();
     const lookup = createCnameLookup([named.address]);
     await assert.rejects(lookup(NAME, signal), {

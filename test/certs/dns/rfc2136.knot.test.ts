@@ -1,17 +1,13 @@
 // Dynamic updates of another implementation than the one in rfc2136.named.test.ts: CZ.NIC's Knot. Needs knotd (knot).
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import type { Address } from "../../../src/core/app.ts";
 import { ask } from "../../../src/certs/dns/exchange.ts";
 import { Rfc2136 } from "../../../src/certs/dns/rfc2136.ts";
 import type { TsigKey } from "../../../src/certs/dns/tsig.ts";
-import { freeDnsPort } from "../../support/dns-port.ts";
+import { NameDaemon } from "../../support/name-daemon.ts";
 import { newKey, type NamedKey } from "../../support/named.ts";
 
 const NAME = "_acme-challenge.www.dyn.test";
@@ -24,7 +20,7 @@ describe(
     for (const algorithm of ["hmac-sha256", "hmac-sha384", "hmac-sha512"]) {
       test(`are signed with ${algorithm}, and leave other values alone`, async () => {
         const key = newKey("kittiwake", algorithm);
-        await using knot = await Knot.start(key);
+        await using knot = await startKnot(key);
         const provider = providerFor(knot, key);
         await provider.present(NAME, "one", signal);
         await provider.present(NAME, "two", signal);
@@ -36,7 +32,7 @@ describe(
 
     test("say what is wrong with the key in plain words", async () => {
       const key = newKey("kittiwake");
-      await using knot = await Knot.start(key);
+      await using knot = await startKnot(key);
       const problems: [TsigKey, number, RegExp][] = [
         [{ ...(key as TsigKey), name: "another" }, 0, /it does not know the key "another" with hmac-sha256 \(BADKEY\)$/],
         [newKey("kittiwake") as TsigKey, 0, /it has another secret for the key "kittiwake" \(BADSIG\)$/],
@@ -53,66 +49,30 @@ describe(
   },
 );
 
-function providerFor({ address }: Knot, key: NamedKey, aheadMs = 0): Rfc2136 {
+function providerFor({ address }: NameDaemon, key: NamedKey, aheadMs = 0): Rfc2136 {
   const known = { server: address, key: key as TsigKey, zone: null, ttlS: 0, nameServers: [address] };
   return new Rfc2136({ ...known, propagationMs: 10_000, now: () => Date.now() + aheadMs });
 }
 
-async function textsAt({ address }: Knot): Promise<string[]> {
+async function textsAt({ address }: NameDaemon): Promise<string[]> {
   const { answers = [] } = await ask(address, { name: NAME, type: "TXT" }, signal);
   return answers.flatMap((record) => (record.type === "TXT" ? [String(record.data)] : [])).toSorted();
 }
 
-class Knot implements AsyncDisposable {
-  readonly address: Address;
-  readonly #child: ChildProcess;
-  readonly #directory: string;
-
-  private constructor(child: ChildProcess, address: Address, directory: string) {
-    this.#child = child;
-    this.address = address;
-    this.#directory = directory;
-  }
-
-  /** Resolves when it answers for the zone. */
-  static async start({ name, algorithm, secret }: NamedKey): Promise<Knot> {
-    const port = await freeDnsPort();
-    const directory = mkdtempSync(join(tmpdir(), "kittiwake-knot-"));
-    writeFileSync(
-      join(directory, "knot.conf"),
-      [
+function startKnot({ name, algorithm, secret }: NamedKey): Promise<NameDaemon> {
+  return NameDaemon.start({
+    program: "knotd",
+    describe: (directory, port) => {
+      const configuration = [
         ...["server:", `  rundir: "${directory}"`, `  listen: "127.0.0.1@${port}"`, "  udp-workers: 1", "  tcp-workers: 1"],
         ...["log:", "  - target: stderr", "    any: info", "database:", `  storage: "${directory}"`],
         ...["key:", `  - id: ${name}`, `    algorithm: ${algorithm}`, `    secret: "${secret.toString("base64")}"`],
         ...["acl:", "  - id: update", `    key: ${name}`, "    action: update"],
         ...["zone:", "  - domain: dyn.test", `    storage: "${directory}"`, "    file: dyn.zone", "    acl: update", ""],
-      ].join("\n"),
-    );
-    writeFileSync(join(directory, "dyn.zone"), "@ 5 SOA ns.example.org. root.example.org. 1 3600 600 86400 1\n@ 5 NS ns.example.org.\n");
-    const child = spawn("knotd", ["-c", join(directory, "knot.conf")], { stdio: ["ignore", "ignore", "pipe"] });
-    const knot = new Knot(child, { host: "127.0.0.1", port }, directory);
-    const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
-    let said = "";
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      said += text;
-      if (/server started/.test(said) && /\[dyn\.test\.\] (?:zone file )?loaded/.test(said)) resolve();
-    });
-    child.once("exit", () => reject(new Error(`knotd did not start:\n${said}`)));
-    try {
-      await ready;
-      return knot;
-    } catch (error) {
-      await knot[Symbol.asyncDispose]();
-      throw error;
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      const exited = once(this.#child, "exit");
-      this.#child.kill("SIGKILL");
-      await exited;
-    }
-    rmSync(this.#directory, { recursive: true, force: true });
-  }
+      ];
+      const zone = "@ 5 SOA ns.example.org. root.example.org. 1 3600 600 86400 1\n@ 5 NS ns.example.org.\n";
+      return { args: ["-c", join(directory, "knot.conf")], files: { "knot.conf": configuration.join("\n"), "dyn.zone": zone } };
+    },
+    ready: [/server started/, /\[dyn\.test\.\] (?:zone file )?loaded/],
+  });
 }

@@ -9,7 +9,8 @@ import type { Address } from "../../../src/core/app.ts";
 import { findNameServers } from "../../../src/certs/dns/propagation.ts";
 import { Rfc2136, type Rfc2136Options } from "../../../src/certs/dns/rfc2136.ts";
 import type { TsigKey } from "../../../src/certs/dns/tsig.ts";
-import { Named, newKey, WITHOUT_NAMED, type NamedKey } from "../../support/named.ts";
+import type { NameDaemon } from "../../support/name-daemon.ts";
+import { newKey, startBind, WITHOUT_NAMED, type NamedKey } from "../../support/named.ts";
 
 const NAME = "_acme-challenge.www.dyn.test";
 const signal = AbortSignal.timeout(55_000);
@@ -18,7 +19,7 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
   for (const algorithm of ["hmac-sha256", "hmac-sha384", "hmac-sha512"]) {
     test(`are signed with ${algorithm}`, async () => {
       const key = newKey("kittiwake", algorithm);
-      await using named = await Named.start({ "dyn.test": { policy: allow(key) } }, [key]);
+      await using named = await startBind({ "dyn.test": { policy: allow(key) } }, [key]);
       const provider = providerFor(named, key);
       await provider.present(NAME, "value", signal);
       assert.deepEqual(await textsAt(named), ["value"]);
@@ -29,7 +30,7 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
 
   test("leave other values of the name alone, and may be made twice", async () => {
     const key = newKey("kittiwake");
-    await using named = await Named.start({ "dyn.test": { policy: allow(key), records: ["_acme-challenge.www TXT theirs"] } }, [key]);
+    await using named = await startBind({ "dyn.test": { policy: allow(key), records: ["_acme-challenge.www TXT theirs"] } }, [key]);
     const provider = providerFor(named, key);
     await Promise.all(["one", "two", "one"].map((value) => provider.present(NAME, value, signal)));
     assert.deepEqual((await textsAt(named)).toSorted(), ["one", "theirs", "two"]);
@@ -40,7 +41,7 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
 
   test("find the zone that a name is in, the closest one", async () => {
     const key = newKey("kittiwake");
-    await using named = await Named.start({ test: {}, "dyn.test": { policy: allow(key) } }, [key]);
+    await using named = await startBind({ test: {}, "dyn.test": { policy: allow(key) } }, [key]);
     await providerFor(named, key, { zone: null }).present(NAME, "value", signal);
     assert.deepEqual(await textsAt(named), ["value"]);
     await assert.rejects(providerFor(named, key, { zone: null }).present("_acme-challenge.elsewhere.org", "value", signal), {
@@ -51,7 +52,7 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
 
   test("say what is wrong with the key in plain words", async () => {
     const key = newKey("kittiwake");
-    await using named = await Named.start({ "dyn.test": { policy: allow(key) } }, [key]);
+    await using named = await startBind({ "dyn.test": { policy: allow(key) } }, [key]);
     const problems: [Partial<TsigKey>, Partial<Rfc2136Options>, RegExp][] = [
       [{ name: "another" }, {}, /it does not know the key "another" with hmac-sha256 \(BADKEY\)$/],
       [{ secret: newKey("kittiwake").secret }, {}, /it has another secret for the key "kittiwake" \(BADSIG\)$/],
@@ -70,7 +71,7 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
 
   test("say what the server refuses", async () => {
     const key = newKey("kittiwake");
-    await using named = await Named.start({ "dyn.test": {}, "other.test": { policy: allow(key) } }, [key]);
+    await using named = await startBind({ "dyn.test": {}, "other.test": { policy: allow(key) } }, [key]);
     await assert.rejects(providerFor(named, key).present(NAME, "value", signal), {
       message: /its policy must allow this key .*\(REFUSED\)$/,
     });
@@ -80,7 +81,7 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
 
   test("are not believed to be done when somebody changes the answer, or makes it up", async () => {
     const key = newKey("kittiwake");
-    await using named = await Named.start({ "dyn.test": {} }, [key]);
+    await using named = await startBind({ "dyn.test": {} }, [key]);
     const changes: [(answer: Buffer) => Buffer, RegExp][] = [
       // REFUSED becomes NOERROR
       [(answer) => (answer.writeUInt8(answer.readUInt8(3) & 0xf0, 3), answer), /the signature of its answer is wrong$/],
@@ -106,7 +107,7 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
 
   test("do not take a name that is a CNAME record for one that can have values", async () => {
     const key = newKey("kittiwake");
-    await using named = await Named.start({ "dyn.test": { policy: allow(key), records: ["_acme-challenge.www CNAME else"] } }, [key]);
+    await using named = await startBind({ "dyn.test": { policy: allow(key), records: ["_acme-challenge.www CNAME else"] } }, [key]);
     await assert.rejects(providerFor(named, key, { zone: null }).present(NAME, "value", signal), {
       message: /is a CNAME record to "else\.dyn\.test" .* and can have no TXT record/,
     });
@@ -114,8 +115,8 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
 
   test("are done when every server of the zone shows the value, and name the one that does not", async () => {
     const key = newKey("kittiwake");
-    await using named = await Named.start({ "dyn.test": { policy: allow(key) } }, [key]);
-    await using stale = await Named.start({ "dyn.test": {} });
+    await using named = await startBind({ "dyn.test": { policy: allow(key) } }, [key]);
+    await using stale = await startBind({ "dyn.test": {} });
     const found = { findServers: async () => [{ name: "ns.example.org", addresses: [stale.address, named.address] }] };
     await providerFor(named, key, found).present(NAME, "value", signal);
     const provider = providerFor(named, key, { nameServers: [named.address, stale.address], propagationMs: 300 });
@@ -128,7 +129,7 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
 
   test("look for the value at the servers that the zone names", async () => {
     const records = ["@ NS ns1", "@ NS NS2", "ns1 A 192.0.2.1", "ns1 AAAA 2001:db8::1", "ns2 A 192.0.2.2"];
-    await using named = await Named.start({ "dyn.test": { records } });
+    await using named = await startBind({ "dyn.test": { records } });
     const found = await findNameServers("dyn.test", named.address, signal);
     const addresses = found.map(({ name, addresses: own }) => [name, own.map(({ host, port }) => `${host} ${port}`).toSorted()]);
     assert.deepEqual(addresses.toSorted(), [
@@ -144,8 +145,8 @@ describe("dynamic updates of named", { skip: WITHOUT_NAMED }, () => {
 
   test("end when they are given up, and when nobody answers", async () => {
     const key = newKey("kittiwake");
-    await using named = await Named.start({ "dyn.test": { policy: allow(key) } }, [key]);
-    await using stale = await Named.start({ "dyn.test": {} });
+    await using named = await startBind({ "dyn.test": { policy: allow(key) } }, [key]);
+    await using stale = await startBind({ "dyn.test": {} });
     const givenUp = new AbortController();
     const findServers = async () => {
       setImmediate(() => givenUp.abort(new Error("the order was given up")));
@@ -166,7 +167,7 @@ function allow({ name }: NamedKey): string {
   return `update-policy { grant ${name} zonesub TXT; };`;
 }
 
-function providerFor({ address }: Pick<Named, "address">, key: NamedKey, options: Partial<Rfc2136Options> = {}): Rfc2136 {
+function providerFor({ address }: Pick<NameDaemon, "address">, key: NamedKey, options: Partial<Rfc2136Options> = {}): Rfc2136 {
   const known = { server: address, key: key as TsigKey, zone: "dyn.test", ttlS: 60 };
   return new Rfc2136({
     ...known,
@@ -177,7 +178,7 @@ function providerFor({ address }: Pick<Named, "address">, key: NamedKey, options
   });
 }
 
-async function textsAt({ address }: Named): Promise<string[]> {
+async function textsAt({ address }: NameDaemon): Promise<string[]> {
   const { answers = [] } = await ask(address, { name: NAME, type: "TXT" }, signal);
   return answers.flatMap((record) => (record.type === "TXT" && Array.isArray(record.data) ? [record.data.map(String).join("")] : []));
 }
@@ -192,7 +193,7 @@ class Between implements AsyncDisposable {
     this.#end = end;
   }
 
-  static async start({ address }: Named, change: (answer: Buffer) => Buffer): Promise<Between> {
+  static async start({ address }: NameDaemon, change: (answer: Buffer) => Buffer): Promise<Between> {
     const server = createServer((client) => {
       const origin = connect(address);
       client.pipe(origin);

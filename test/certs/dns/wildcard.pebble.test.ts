@@ -13,7 +13,7 @@ import type { TsigKey } from "../../../src/certs/dns/tsig.ts";
 import { MemoryStore } from "../../../src/state/memory-store.ts";
 import type { Store } from "../../../src/state/store.ts";
 import { RunningDns, ZONE } from "../../dns/running-server.ts";
-import { Named, newKey, WITHOUT_NAMED } from "../../support/named.ts";
+import { newKey, startBind, WITHOUT_NAMED } from "../../support/named.ts";
 import { noPebble, Pebble } from "../../support/pebble.ts";
 import { leaseOf, openIssuer, publishers } from "../acme/fixtures.ts";
 import { silent } from "../fixtures.ts";
@@ -26,7 +26,7 @@ describe("a wildcard, validated by a real CA", { skip: noPebble !== false ? noPe
     const [ordering, answering] = [challengesOf(store), challengesOf(store)];
     await using dns = await RunningDns.start({ lookup: (label) => answering.texts(label) });
     const { target } = delegationOf("shop.test", ZONE);
-    await using named = await Named.start({
+    await using named = await startBind({
       "shop.test": { records: [`_acme-challenge CNAME ${target}.`] },
       [ZONE]: { forwardTo: dns.address },
     });
@@ -41,7 +41,7 @@ describe("a wildcard, validated by a real CA", { skip: noPebble !== false ? noPe
   test("is had by dynamic updates of its zone, which is as before then", async () => {
     const key = newKey("kittiwake");
     const policy = `update-policy { grant ${key.name} zonesub TXT; };`;
-    await using named = await Named.start({ "shop.test": { policy, records: ["_acme-challenge TXT theirs"] } }, [key]);
+    await using named = await startBind({ "shop.test": { policy, records: ["_acme-challenge TXT theirs"] } }, [key]);
     await using pebble = await Pebble.start({ resolver: named.address });
     const known = { server: named.address, key: key as TsigKey, zone: null, ttlS: 60, nameServers: [named.address] };
     const provider = new Rfc2136({ ...known, propagationMs: 10_000, now: Date.now });
@@ -57,7 +57,7 @@ describe("a wildcard, validated by a real CA", { skip: noPebble !== false ? noPe
 
   test("is not even asked for while nothing leads to our zone", async () => {
     const store = new MemoryStore();
-    await using named = await Named.start({ "shop.test": {} });
+    await using named = await startBind({ "shop.test": {} });
     await using pebble = await Pebble.start({ resolver: named.address });
     const lookup = createCnameLookup([named.address]);
     const provider = new DelegatedDns({ zone: ZONE, lookup, texts: challengesOf(store), now: Date.now });
