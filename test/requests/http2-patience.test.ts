@@ -29,6 +29,7 @@ import { Http2Client, responseOf } from "../support/http2-client.ts";
 import { startTestNode } from "../support/node.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { response } from "../support/scripted-backend.ts";
+import { digestOf, Torrent } from "../support/torrent.ts";
 
 /** Nobody waits for these: the tests have the time pass (TestNode.passTime). */
 const HEAD_MS = 50_000;
@@ -41,9 +42,6 @@ after(() => edge[Symbol.asyncDispose]());
 
 /** More than the kernel and the edge keep for one connection. */
 const LARGE_BYTES = 16 * 1024 * 1024;
-const PIECE = Buffer.alloc(64 * 1024, "x");
-/** What they may keep, of a connection to the machine and of one to the client. */
-const MOST_IN_BETWEEN = 12 * 1024 * 1024;
 
 function open(options: Parameters<typeof FrameClient.open>[1] = {}, to: Edge = edge): Promise<FrameClient> {
   return FrameClient.open(to.test.httpsPort, { ca: rootOf(to.test), servername: HOST, ...options });
@@ -168,27 +166,16 @@ test("a client that asks on and on and reads nothing is not read any further, an
 });
 
 test("a client that opens no window stops the machine, and gets everything once it does", async () => {
-  let sent = 0;
-  await using machine = await startBackend((_, answer) => {
-    const write = (): void => {
-      while (sent < LARGE_BYTES) {
-        sent += PIECE.length;
-        if (!answer.write(PIECE)) return;
-      }
-      answer.end();
-    };
-    answer.on("drain", write);
-    write();
-  });
+  const { promise: answered, resolve: onAnswer } = Promise.withResolvers<Torrent>();
+  await using machine = await startBackend((_, answer) => onAnswer(new Torrent(answer)));
   await using node = await startTestNode({ apps: { hello: staticApp("hello", machine.port) } });
   using client = await Http2Client.connect(node);
   const stream = client.open({ ":path": "/" });
   await once(stream, "response");
-  assert.ok((await untilStill(() => sent)) < MOST_IN_BETWEEN, `${sent} bytes were taken from the machine`);
-  let got = 0;
-  stream.on("data", (chunk: Buffer) => (got += chunk.length));
-  await once(stream, "end");
-  assert.equal(got, LARGE_BYTES);
+  const torrent = await answered;
+  await torrent.untilStopped();
+  const sum = torrent.end();
+  assert.equal(await digestOf(stream), sum);
 });
 
 test("a machine that does not read stops a client that sends, and gets everything once it reads", async () => {
@@ -197,22 +184,11 @@ test("a machine that does not read stops a client that sends, and gets everythin
   await using node = await startTestNode({ apps: { hello: staticApp("hello", machine.port) } });
   using client = await Http2Client.connect(node);
   const stream = client.open({ ":method": "POST", ":path": "/" }, false);
-  let sent = 0;
-  const write = (): void => {
-    while (sent < LARGE_BYTES) {
-      sent += PIECE.length;
-      if (!stream.write(PIECE)) return;
-    }
-    stream.end();
-  };
-  stream.on("drain", write);
-  write();
+  const torrent = new Torrent(stream);
   const [message, answer] = await arrived;
-  assert.ok((await untilStill(() => sent)) < MOST_IN_BETWEEN, `${sent} bytes were taken from the client`);
-  let got = 0;
-  message.on("data", (chunk: Buffer) => (got += chunk.length));
-  await once(message, "end");
-  assert.equal(got, LARGE_BYTES);
+  await torrent.untilStopped();
+  const sum = torrent.end();
+  assert.equal(await digestOf(message), sum);
   answer.end("thanks");
   assert.equal((await responseOf(stream)).body, "thanks");
 });

@@ -1,18 +1,16 @@
 // Back-pressure: who reads slowly slows down who writes, the node keeps little in between, and nothing is lost at the end.
 
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest, type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { after, test } from "node:test";
 import { startBackend, staticApp } from "../support/backend.ts";
 import { HOST, rootOf } from "../support/edge.ts";
-import { eventually, isSoWithin, untilStill } from "../support/eventually.ts";
+import { eventually, isSoWithin } from "../support/eventually.ts";
 import { startTestNode } from "../support/node.ts";
 import { RawClient } from "../support/raw-client.ts";
+import { digestOf, Torrent } from "../support/torrent.ts";
 
 type Listener = (request: IncomingMessage, answer: ServerResponse) => void;
 
@@ -28,47 +26,41 @@ after(async () => {
   await node[Symbol.asyncDispose]();
 });
 
-const BLOCK = Buffer.alloc(256 * 1024, "0123456789abcdef");
-/** Together far more than the kernel keeps for two connections. */
-const BLOCKS = 160;
-const SMALL_PIECES = 40_000;
+const SMALL_PIECE_BYTES = 1000;
 /** More than the kernel and the edge keep for a client that does not read. */
-const LARGE = Buffer.alloc(8 * 1024 * 1024, BLOCK);
+const LARGE = Buffer.alloc(8 * 1024 * 1024, "0123456789abcdef");
 /** Less than the edge itself keeps, so that what was taken is not all with the kernel. */
 const RESOLUTION_BYTES = 24 * 1024;
 /** Nobody waits for these: the tests have the time pass (TestNode.passTime). */
 const LONGER_THAN_LINGERING_MS = 10_000;
 const KEEP_ALIVE_MS = 600_000;
-const TOTAL_SUM = sumOf(Array.from({ length: BLOCKS }, () => BLOCK));
-/** What the kernel holds for two connections at most; the node's own share is small beside it. */
-const MOST_IN_BETWEEN = 32 * 1024 * 1024;
 /** What the node may grow by while much more than that wants to pass. */
 const MOST_MEMORY = 16 * 1024 * 1024;
 
 for (const scheme of ["http", "https"] as const) {
   test(`a client that does not read over ${scheme} stops the machine, and gets everything once it reads`, async () => {
-    const source = new Blocks();
-    machine.listener = (_, answer) => void pipeline(source.stream, answer);
-    const [answer] = (await once(open(scheme, "GET").end(), "response")) as [IncomingMessage];
+    const { promise: answered, resolve: onAnswer } = Promise.withResolvers<Torrent>();
     const before = process.memoryUsage.rss();
-    await untilStill(() => source.bytes);
-    assert.ok(source.bytes < MOST_IN_BETWEEN, `${source.bytes} bytes were taken from the machine`);
+    machine.listener = (_, answer) => onAnswer(new Torrent(answer));
+    const [answer] = (await once(open(scheme, "GET").end(), "response")) as [IncomingMessage];
+    const torrent = await answered;
+    await torrent.untilStopped();
     assertSmall(process.memoryUsage.rss() - before);
-    assert.equal(await sumOfStream(answer), TOTAL_SUM);
+    const sum = torrent.end();
+    assert.equal(await digestOf(answer), sum);
   });
 
   test(`a machine that does not read stops a client that sends over ${scheme}, and gets everything once it reads`, async () => {
     const { promise: arrived, resolve: onArrived } = Promise.withResolvers<[IncomingMessage, ServerResponse]>();
     machine.listener = (request, answer) => onArrived([request, answer]);
-    const source = new Blocks();
-    const upload = open(scheme, "POST");
-    void pipeline(source.stream, upload);
-    const [request, answer] = await arrived;
     const before = process.memoryUsage.rss();
-    await untilStill(() => source.bytes);
-    assert.ok(source.bytes < MOST_IN_BETWEEN, `${source.bytes} bytes were taken from the client`);
+    const upload = open(scheme, "POST");
+    const torrent = new Torrent(upload);
+    const [request, answer] = await arrived;
+    await torrent.untilStopped();
     assertSmall(process.memoryUsage.rss() - before);
-    assert.equal(await sumOfStream(request), TOTAL_SUM);
+    const sum = torrent.end();
+    assert.equal(await digestOf(request), sum);
     answer.end("thanks");
     const [response] = (await once(upload, "response")) as [IncomingMessage];
     assert.equal(String(Buffer.concat(await response.toArray())), "thanks");
@@ -78,16 +70,15 @@ for (const scheme of ["http", "https"] as const) {
 test("an upload in small chunks reaches a machine that reads late, to the last of them", async () => {
   const { promise: arrived, resolve: onArrived } = Promise.withResolvers<[IncomingMessage, ServerResponse]>();
   machine.listener = (request, answer) => onArrived([request, answer]);
-  const piece = Buffer.alloc(1000, "x");
-  const source = new Blocks(piece, SMALL_PIECES);
   const upload = open("http", "POST");
-  void pipeline(source.stream, upload);
+  const torrent = new Torrent(upload, SMALL_PIECE_BYTES);
   const [request, late] = await arrived;
   // Until the edge has its hands full.
-  assert.ok((await untilStill(() => source.bytes)) < MOST_IN_BETWEEN);
-  late.end(await sumOfStream(request));
+  await torrent.untilStopped();
+  const sum = torrent.end();
+  late.end(await digestOf(request));
   const [answer] = (await once(upload, "response")) as [IncomingMessage];
-  assert.equal(String(Buffer.concat(await answer.toArray())), sumOf(Array.from({ length: SMALL_PIECES }, () => piece)));
+  assert.equal(String(Buffer.concat(await answer.toArray())), sum);
 });
 
 /** An app of its own for each way in which a response can be the last one of its connection, so that its place can be watched. */
@@ -168,38 +159,6 @@ function open(scheme: "http" | "https", method: string): ClientRequest {
 }
 
 /** Many blocks, and how much of them was taken. */
-class Blocks {
-  bytes = 0;
-  readonly stream: Readable;
-  readonly #block: Buffer;
-  readonly #count: number;
-
-  constructor(block = BLOCK, count = BLOCKS) {
-    this.#block = block;
-    this.#count = count;
-    this.stream = Readable.from(this.#blocks(), { objectMode: false, highWaterMark: 1 });
-  }
-
-  *#blocks(): Generator<Buffer> {
-    for (let i = 0; i < this.#count; i++) {
-      this.bytes += this.#block.length;
-      yield this.#block;
-    }
-  }
-}
-
 function assertSmall(grown: number): void {
   assert.ok(grown < MOST_MEMORY, `the process grew by ${grown} bytes`);
-}
-
-async function sumOfStream(stream: Readable): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of stream) hash.update(chunk as Buffer);
-  return hash.digest("hex");
-}
-
-function sumOf(parts: readonly Buffer[]): string {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest("hex");
 }

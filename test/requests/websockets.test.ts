@@ -7,10 +7,11 @@ import { after, describe, test } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
 import { startBackend, staticApp } from "../support/backend.ts";
 import { get, HOST, rootOf, startEdge } from "../support/edge.ts";
-import { eventually, isSoWithin, untilStill } from "../support/eventually.ts";
+import { eventually, isSoWithin } from "../support/eventually.ts";
 import { startTestNode } from "../support/node.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { response } from "../support/scripted-backend.ts";
+import { Torrent } from "../support/torrent.ts";
 
 const DIRECTIONS = [
   ["client", "machine"],
@@ -281,19 +282,12 @@ for (const scheme of ["http", "https"] as const) {
         const ends = await tunnel(scheme);
         ends[to].socket.pause();
         const before = process.memoryUsage.rss();
-        const block = Buffer.alloc(1024 * 1024, "x");
-        let sent = 0;
-        const write = (): void => {
-          while (sent++ < 63 && ends[from].socket.write(block));
-        };
-        ends[from].socket.on("drain", write);
-        write();
-        await untilStill(() => sent);
-        ends[from].socket.off("drain", write);
-        assert.ok(sent < 40, `${sent} MB were taken from the ${from}`);
+        const torrent = new Torrent(ends[from].socket);
+        await torrent.untilStopped();
         assert.ok(process.memoryUsage.rss() - before < 24 * 1024 * 1024);
+        torrent.stop();
         ends[to].socket.resume();
-        await ends[to].until((text) => text.length >= sent * block.length);
+        await ends[to].until((text) => text.length >= torrent.bytes);
         ends.client.reset();
         await edge.untilReleased();
       }
