@@ -162,6 +162,12 @@ export class FakeAcme implements AsyncDisposable {
     return this.requests.filter((request) => request.step === step && (name === undefined || request.name === name)).length;
   }
 
+  /** Validates a name of which a challenge is pending, as if another node had asked for it. */
+  async decide(name: string): Promise<void> {
+    const authorization = [...this.#authorizations.values()].find((one) => one.order.name === name && one.status === "pending")!;
+    await this.#decide(authorization, authorization.challenges[0]!, this.#accounts.get(authorization.order.account)!);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.closeAllConnections();
     this.#server.close();
@@ -322,16 +328,22 @@ export class FakeAcme implements AsyncDisposable {
     const authorization = this.#authorizations.get(id);
     const challenge = authorization?.challenges.find((one) => one.type === type);
     if (authorization === undefined || challenge === undefined) return notFound();
-    if (payload !== null && challenge.status === "pending") {
-      const { order } = authorization;
-      const { token } = challenge;
-      const name = order.name.replace(/^\*\./, "");
-      const reason = await this.validate({ name, type, token, keyAuthorization: `${token}.${thumbprint(jwk)}` });
-      authorization.status = challenge.status = reason === null ? "valid" : "invalid";
-      order.status = reason === null ? "ready" : "invalid";
-      if (reason !== null) challenge.error = order.error = problem("unauthorized", reason);
+    if (payload !== null) {
+      // As Pebble has it.
+      if (challenge.status !== "pending") return { status: 400, body: problem("malformed", `the challenge is ${challenge.status}`) };
+      await this.#decide(authorization, challenge, jwk);
     }
     return { status: 200, body: this.#challengeObject(id, challenge) };
+  }
+
+  async #decide(authorization: FakeAuthorization, challenge: FakeChallenge, jwk: webcrypto.JsonWebKey): Promise<void> {
+    const { order } = authorization;
+    const { type, token } = challenge;
+    const name = order.name.replace(/^\*\./, "");
+    const reason = await this.validate({ name, type, token, keyAuthorization: `${token}.${thumbprint(jwk)}` });
+    authorization.status = challenge.status = reason === null ? "valid" : "invalid";
+    order.status = reason === null ? "ready" : "invalid";
+    if (reason !== null) challenge.error = order.error = problem("unauthorized", reason);
   }
 
   async #finalize(order: FakeOrder, payload: Payload): Promise<FakeReply> {

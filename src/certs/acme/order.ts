@@ -182,7 +182,7 @@ export class Order {
         log.warn({ hostname, challenge: type, err: error }, "a challenge could not be published");
         return await this.#save({ ...trying, challenge: null, failed: [...record.failed, { type, reason, isSeen: false }] });
       }
-      if (offered.status === "pending") await session.respond(offered);
+      if (offered.status === "pending") await this.#respond(order, offered);
       const decided = await this.#decided(order);
       return decided.status === "valid" ? trying : await this.#afterFailure(decided, trying);
     } finally {
@@ -190,6 +190,18 @@ export class Order {
       await publisher
         .withdraw(challenge, fence)
         .catch((error: unknown) => log.debug({ hostname, err: error }, "a challenge was not withdrawn"));
+    }
+  }
+
+  /** Has the CA validate; the node before may have asked for it, and then the CA can have decided since it was looked at. */
+  async #respond(order: OrderResource, offered: OfferedChallenge): Promise<void> {
+    const { session } = this.#options;
+    try {
+      await session.respond(offered);
+    } catch (error) {
+      if (acmeProblemOf(error)?.kind !== "refused") throw error;
+      const { challenges } = await this.#patience.ask(() => session.authorization(order));
+      if (challenges.find(({ url }) => url === offered.url)?.status === "pending") throw error;
     }
   }
 

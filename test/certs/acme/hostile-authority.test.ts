@@ -93,6 +93,21 @@ describe("an authority that answers wrongly", () => {
   });
 });
 
+test("an authority that has decided meanwhile, because the node before had asked it to, is not asked again", async () => {
+  for (const reason of [null, "nobody there"]) {
+    await using fake = await FakeAcme.start({ challenges: ["http-01"] });
+    fake.validate = () => reason;
+    let decided = 0;
+    fake.script = async ({ step, name }) => {
+      if (step === "challenge" && decided++ === 0) await fake.decide(name!);
+      return null;
+    };
+    if (reason === null) await issue(fake, new MemoryStore());
+    else assert.match((await failure(fake, new MemoryStore())).message, /was not validated: http-01: .*nobody there/);
+    assert.equal(fake.count("challenge"), 1);
+  }
+});
+
 async function assertHarmless(step: FakeStep, reply: FakeReply): Promise<void> {
   await using fake = await FakeAcme.start();
   const store = new MemoryStore();
