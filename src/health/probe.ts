@@ -3,8 +3,6 @@
 import { STATUS_CODES } from "node:http";
 import { connect, isIPv6 } from "node:net";
 
-import { Client } from "undici";
-
 import type { Address, HttpCheck, ServiceCheck } from "../core/app.ts";
 
 export interface ProbeOutcome {
@@ -47,6 +45,8 @@ function probeTcp(address: Address, signal: AbortSignal): Promise<ProbeOutcome> 
 /** Any 2xx passes. A redirect is not followed, so it fails. The Host header is the address and port, as on Fly. */
 async function probeHttp(check: HttpCheck, address: Address, signal: AbortSignal): Promise<ProbeOutcome> {
   const { method, path, headers, tlsSkipVerify, tlsServerName, timeoutMs } = check;
+  // Not before somebody needs it: it is the largest of the libraries that a node can start without.
+  const { Client } = await import("undici");
   const client = new Client(origin(check, address), {
     connect: { timeout: timeoutMs, rejectUnauthorized: !tlsSkipVerify, ...(tlsServerName === null ? {} : { servername: tlsServerName }) },
     allowH2: false,

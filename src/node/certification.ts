@@ -23,7 +23,7 @@ import { ProxyError } from "../core/errors.ts";
 import type { Store } from "../state/store.ts";
 import { logFailure } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { type Authority, openAuthority } from "./authority.ts";
+import type { Authority, AuthorityOptions } from "./authority.ts";
 import { CertificatesControl } from "./certificates-control.ts";
 import { createDnsServer } from "./dns-challenges.ts";
 import { setCertificateGauges } from "./gauges.ts";
@@ -201,4 +201,10 @@ export class Certification implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#parts.authority?.[Symbol.asyncDispose]();
   }
+}
+
+/** Loads what speaks ACME, which most nodes can start without. */
+async function openAuthority(options: AuthorityOptions): Promise<Authority> {
+  const authority = await import("./authority.ts");
+  return await authority.openAuthority(options);
 }
