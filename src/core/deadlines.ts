@@ -1,5 +1,5 @@
 // Hot path. Time-outs for thousands of connections at the price of an assignment each: whoever has a deadline sets a number, and one
-// coarse clock looks at all of them. A time-out fires up to two ticks late, never early.
+// coarse clock looks at all of them. A time-out fires up to two ticks late, later where very many do at once, never early.
 
 export interface Timed {
   /** By the clock of the `Deadlines` it was added to; Infinity for none. */
@@ -8,12 +8,22 @@ export interface Timed {
   onDeadline(): void;
 }
 
+/** A thousand slow clients may have come in the same moment; to end one takes about as long as to serve a request. */
+const MOST_AT_ONCE = 16;
+
 export class Deadlines {
   readonly #members = new Set<Timed>();
+  /** Whose deadline has passed and who was not told yet: others get their turn in between. */
+  #due: Timed[] = [];
   readonly #tickMs: number;
   /** The most that the clock moves in one tick. */
   readonly #strideMs: number;
   #timer: NodeJS.Timeout | null = null;
+  #telling: NodeJS.Immediate | null = null;
+  readonly #tellMore = (): void => {
+    this.#telling = null;
+    this.#tell();
+  };
   /** When the last tick was, by `performance.now()`. */
   #tickedMs = 0;
   /**
@@ -49,12 +59,17 @@ export class Deadlines {
 
   /** For tests: as if so much time had gone by in which nothing else happened. */
   pass(ms: number): void {
-    for (let leftMs = ms; leftMs > 0; leftMs -= this.#tickMs) this.#move(Math.min(leftMs, this.#tickMs));
+    for (let leftMs = ms; leftMs > 0; leftMs -= this.#tickMs) {
+      this.#move(Math.min(leftMs, this.#tickMs));
+      while (this.#due.length > 0) this.#tell();
+    }
   }
 
   stop(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
-    this.#timer = null;
+    if (this.#telling !== null) clearImmediate(this.#telling);
+    this.#timer = this.#telling = null;
+    this.#due = [];
   }
 
   #tick(): void {
@@ -66,10 +81,19 @@ export class Deadlines {
 
   #move(ms: number): void {
     this.nowMs += ms;
-    for (const member of this.#members) {
-      if (member.deadlineMs > this.nowMs) continue;
+    // Those who wait since the last tick come first.
+    if (this.#due.length > 0) return;
+    for (const member of this.#members) if (member.deadlineMs <= this.nowMs) this.#due.push(member);
+    if (this.#due.length > 0) this.#tell();
+  }
+
+  #tell(): void {
+    for (const member of this.#due.splice(0, MOST_AT_ONCE)) {
+      // Something may have come meanwhile.
+      if (member.deadlineMs > this.nowMs || !this.#members.has(member)) continue;
       member.deadlineMs = Infinity;
       member.onDeadline();
     }
+    if (this.#due.length > 0) this.#telling ??= setImmediate(this.#tellMore);
   }
 }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as turnOfLoop } from "node:timers/promises";
 
 import { Deadlines, type Timed } from "../../src/core/deadlines.ts";
 
@@ -154,4 +155,24 @@ test("time that is passed fires what is due, each once and in its order, and not
   assert.deepEqual(order, ["10000", "20000 after that"]);
   deadlines.pass(2_000);
   assert.deepEqual(order, ["10000", "20000 after that", "60000"]);
+});
+
+test("deadlines of many that pass at once are told a few in each turn of the loop, and those that were moved or removed are not", async (context) => {
+  const deadlines = new Deadlines(TICK_MS);
+  context.after(() => deadlines.stop());
+  const members = Array.from({ length: 1000 }, () => start(deadlines, 10));
+  const told = (): number => members.filter(({ firedAtMs }) => firedAtMs.length > 0).length;
+  await Promise.any(members.map(({ fired }) => fired.promise));
+  assert.ok(told() < 100, `${told()} at once`);
+  const [moved, removed] = [members[998]!, members[999]!];
+  moved.deadlineMs = deadlines.after(60_000);
+  deadlines.remove(removed);
+  for (let before = 0, turns = 0; told() < 998; turns++) {
+    before = told();
+    await turnOfLoop();
+    assert.ok(told() - before < 100 && turns < 5000, `${told() - before} in turn ${turns}`);
+  }
+  await turnOfLoop();
+  assert.equal(moved.firedAtMs.length + removed.firedAtMs.length, 0);
+  assert.ok(members.every(({ firedAtMs }) => firedAtMs.length < 2));
 });
