@@ -1,8 +1,9 @@
 // Attacks by one client while another one's latency is measured: its 99th percentile must stay within three times of what it is in quiet, and the
-// proxy's memory within a bound. Rounds alternate between quiet and attack; medians count. Exit code 1 where one does not hold.
+// proxy's memory within a bound. The proxy runs on all cores, with as many workers, as it does by default. Rounds alternate between quiet and attack; medians count. Exit code 1 where one does not hold.
 //
 //     node bench/attacks.ts [--contestant NAME] [--attacks a,b] [--rounds N] [--seconds N]
 
+import { availableParallelism } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { Attack } from "./attack.ts";
@@ -13,7 +14,7 @@ import { HOST, makeCertificate } from "./certificate.ts";
 import type { RunningContestant } from "./contestant.ts";
 import type { OpenLoopOptions } from "./load/open-loop.ts";
 import { runOwnLoad } from "./load/own-program.ts";
-import { median, openFiles, residentMb } from "./measure.ts";
+import { median, openFiles, residentMb, unpin } from "./measure.ts";
 import { CONTESTANTS } from "./rivals.ts";
 import { startBackend } from "./start-backend.ts";
 import { wholeNumber } from "./whole-number.ts";
@@ -62,7 +63,8 @@ async function tryOut(attack: Attack): Promise<string> {
   try {
     await using backend = await startBackend();
     using certificate = await makeCertificate();
-    await using target = await contestant.start(backend.port, certificate);
+    await using target = await contestant.start(backend.port, certificate, availableParallelism());
+    await unpin(target.pid);
     const missing = await attack.missing(target);
     if (missing !== null) return `| ${attack.name} | left out: ${missing} | | | | | |`;
     await victimP99(target, WARM_UP_SECONDS);

@@ -20,7 +20,8 @@ export interface Contestant {
   readonly isCompiledLate: boolean;
   /** What has to be there for it to run, or null when all is; such as `the Debian package "caddy"`. */
   missing(): string | null;
-  start(backendPort: number, certificate: BenchCertificate): Promise<RunningContestant>;
+  /** @param workers for those that have threads of their own for that; default: one, as there is one core to each */
+  start(backendPort: number, certificate: BenchCertificate, workers?: number): Promise<RunningContestant>;
 }
 
 /** The path of a program that is installed; null where it is not. Debian keeps servers where a user's PATH does not look. */

@@ -20,7 +20,7 @@ export const kittiwake: Contestant = {
   name: "Kittiwake",
   isCompiledLate: true,
   missing: () => null,
-  start: (backendPort, certificate) => startKittiwake({ bench: backendApp(backendPort) }, certificate.root),
+  start: (backendPort, certificate, workers) => startKittiwake({ bench: backendApp(backendPort) }, certificate.root, workers),
 };
 
 /** The `fly.toml` of the app `bench`, whose only machine is the backend. */

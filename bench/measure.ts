@@ -56,6 +56,13 @@ export async function startServer(core: number, command: readonly string[], port
   return programOf(child, "", false);
 }
 
+/** Lets a program run wherever there is room, as it does where nobody compares. */
+export async function unpin(pid: number): Promise<void> {
+  const child = spawn("taskset", ["-a", "-c", "-p", `0-${availableParallelism() - 1}`, String(pid)], { stdio: "ignore" });
+  const [code] = await once(child, "exit");
+  if (code !== 0) throw new Error(`taskset ended with ${code}`);
+}
+
 /** A load generator that did not come to its end. It says nothing about the proxy. */
 export class StuckLoadError extends Error {}
 

@@ -8,5 +8,6 @@ export const httpProxy3: Contestant = {
   name: "http-proxy-3",
   isCompiledLate: true,
   missing: () => null,
-  start: (...options) => startNodeRival(fileURLToPath(new URL("servers/http-proxy-3.ts", import.meta.url)), ...options),
+  start: (backendPort, certificate) =>
+    startNodeRival(fileURLToPath(new URL("servers/http-proxy-3.ts", import.meta.url)), backendPort, certificate),
 };

@@ -8,7 +8,8 @@ export const replyFrom: Contestant = {
   name: "@fastify/reply-from",
   isCompiledLate: true,
   missing: () => (isInstalled("@fastify/reply-from") ? null : 'the npm package "@fastify/reply-from"; run npm ci'),
-  start: (...options) => startNodeRival(fileURLToPath(new URL("servers/reply-from.mjs", import.meta.url)), ...options),
+  start: (backendPort, certificate) =>
+    startNodeRival(fileURLToPath(new URL("servers/reply-from.mjs", import.meta.url)), backendPort, certificate),
 };
 
 function isInstalled(name: string): boolean {

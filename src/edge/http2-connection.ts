@@ -14,13 +14,15 @@ import { Http2Output, type OutputOwner } from "../upstream/http2-output.ts";
 import { Http2Sender } from "../upstream/http2-sender.ts";
 import { Http2Streams, type Http2Shared, type StreamsOwner } from "./http2-streams.ts";
 
-type State = "open" | "draining" | "closing" | "closed";
+type State = "open" | "draining" | "closing" | "held" | "closed";
 
 /** How long a client has to take note that no more streams are welcome before they are refused. */
 const NOTICE_MS = 1000;
 /** After the last frame the client's unread bytes are swallowed for this long, so that a reset does not destroy it. */
 const LINGER_MS = 2000;
 const MOST_LINGERING_BYTES = 1024 * 1024;
+/** Whoever floods is told so, and held, unread: a client let go at once comes back at once, and a handshake costs as much as a thousand frames. */
+const HOLD_MS = 1000;
 const PING_DATA = Buffer.alloc(8);
 
 export class Http2Connection implements ClientConnection, StreamsOwner, OutputOwner, Timed {
@@ -116,7 +118,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
   onWritten(): void {
     this.#writeDeadlineMs = Infinity;
     this.#sender.pump();
-    if (this.#socket.isPaused() && !this.#sender.output.isFull) this.#socket.resume();
+    if (this.#state !== "held" && this.#socket.isPaused() && !this.#sender.output.isFull) this.#socket.resume();
   }
 
   onBlocked(): void {
@@ -127,7 +129,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
 
   onDeadline(): void {
     const { nowMs } = this.#context.deadlines;
-    if (this.#writeDeadlineMs <= nowMs || this.#state === "closing") return this.destroy();
+    if (this.#writeDeadlineMs <= nowMs || this.#state === "closing" || this.#state === "held") return this.destroy();
     if (this.#noticeDeadlineMs <= nowMs) this.#announceEnd();
     const isIdleOver = this.#streams.isEmpty && this.#idleDeadlineMs <= nowMs;
     if (this.#frameDeadlineMs <= nowMs || (isIdleOver && this.#frameDeadlineMs !== Infinity)) {
@@ -190,7 +192,13 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
     this.#sender.goaway(this.#streams.lastStreamId, h2Code);
     this.#state = "closing";
     this.#streams.endAll(code);
-    this.deadlineMs = this.#context.deadlines.after(this.#context.timeouts.pace.silenceMs);
+    if (code === "client_flood") {
+      this.#state = "held";
+      this.#socket.pause();
+      this.deadlineMs = deadlines.after(HOLD_MS);
+      return;
+    }
+    this.deadlineMs = deadlines.after(this.#context.timeouts.pace.silenceMs);
     this.#sender.output.end(() => {
       if (this.#state === "closing") this.deadlineMs = deadlines.after(LINGER_MS);
     });
@@ -198,7 +206,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
 
   /** The client sends no more, but may still read. */
   #onEof(): void {
-    if (this.#state === "closing") return;
+    if (this.#state === "closing" || this.#state === "held") return;
     if (this.#state === "open") this.drain();
     this.#streams.endUnfinished();
     this.#context.slab.flush();

@@ -58,6 +58,8 @@ function open(): Promise<FrameClient> {
 
 /** More than anybody has use for, in chunks that a client might send. */
 const MANY = 3000;
+/** How long the edge holds who floods it. */
+const LONGER_THAN_HOLDING_MS = 1500;
 
 const FLOODS: readonly (readonly [title: string, before: Buffer, make: (index: number) => Buffer])[] = [
   ["requests that are reset at once", bytes(), (i) => bytes(headers(2 * i + 1, SILENT), rstStream(2 * i + 1))],
@@ -85,6 +87,16 @@ const FLOODS: readonly (readonly [title: string, before: Buffer, make: (index: n
   ["CONTINUATION that goes on and on", headers(1, SILENT, 0), (i) => continuation(1, literal(`x-${i}`, "v".repeat(8000)), 0)],
 ];
 
+test("a client that is closed for a flood is held, unread, before it can come back", async () => {
+  using client = await open();
+  for (let i = 0; i < MANY && client.goaway === null; i += 50) {
+    client.send(...Array.from({ length: 50 }, () => ping()));
+    await immediate();
+  }
+  await client.until(() => client.goaway !== null, "the GOAWAY");
+  await edge.test.endsAfter(1000, client.untilEnd());
+});
+
 describe("a flood of", () => {
   for (const [title, before, make] of FLOODS) {
     test(title, async () => {
@@ -94,8 +106,10 @@ describe("a flood of", () => {
         client.send(...Array.from({ length: 50 }, (_, j) => make(i + j)));
         await immediate();
       }
-      await client.untilEnd();
+      await client.until(() => client.goaway !== null, "the GOAWAY");
       assert.equal(client.goaway?.code, CODE.enhanceYourCalm, client.describe());
+      await edge.test.passTime(LONGER_THAN_HOLDING_MS);
+      await client.untilEnd();
       assert.equal((await bystander.get("/")).body, "fine");
     });
   }

@@ -59,7 +59,7 @@ export class FrameClient implements Disposable {
   #pings = 0;
   #rest = Buffer.alloc(0);
   #block: { readonly stream: number; readonly flags: number; readonly parts: Buffer[] } | null = null;
-  #wake: () => void = () => {};
+  #next = Promise.withResolvers<void>();
 
   private constructor(socket: Socket, alpn: string | false | null) {
     this.#socket = socket;
@@ -231,12 +231,17 @@ export class FrameClient implements Disposable {
   }
 
   async #news(untilMs: number, what: string): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#wake = resolve;
-    const timer = setTimeout(resolve, Math.max(0, untilMs - performance.now()));
-    await promise;
+    const timer = setTimeout(() => this.#wake(), Math.max(0, untilMs - performance.now()));
+    await this.#next.promise;
     clearTimeout(timer);
     if (performance.now() >= untilMs) throw new Error(`waited in vain for ${what}; ${this.describe()}`);
+  }
+
+  /** Whoever waits for news, however many they are. */
+  #wake(): void {
+    const { resolve } = this.#next;
+    this.#next = Promise.withResolvers();
+    resolve();
   }
 
   #onChunk(chunk: Buffer): void {

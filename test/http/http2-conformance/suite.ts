@@ -17,6 +17,8 @@ import { TestAuthority } from "../../support/test-authority.ts";
 const OTHER_SERVER = Number(process.env["OTHER_SERVER"] ?? 0);
 /** Its machine takes one request at a time, and never answers. */
 export const FULL_HOST = "full.localhost";
+/** How long the edge holds who floods it. */
+const LONGER_THAN_HOLDING_MS = 1500;
 /** The stream of the request by which a connection proves that it goes on. */
 const PROOF_STREAM = 0x0fff_ffff;
 const PROOF_TARGET = OTHER_SERVER === 0 ? "/proof" : "/";
@@ -188,6 +190,11 @@ export function judge(chapter: string, cases: readonly ConformanceCase[]): void 
           ...subject.tls,
           ...each.options,
         });
+        // One that is closed for what it does is held for a while.
+        void client.until(() => client.goaway?.code === CODE.enhanceYourCalm, "a GOAWAY").then(
+          () => subject.edge?.test.passTime(LONGER_THAN_HOLDING_MS),
+          () => {},
+        );
         const heldBack = subject.edge?.backend.requests.length ?? 0;
         await each.send(client, subject);
         await assertExpected(each, client);
