@@ -191,10 +191,12 @@ export function judge(chapter: string, cases: readonly ConformanceCase[]): void 
           ...each.options,
         });
         // One that is closed for what it does is held for a while.
-        void client.until(() => client.goaway?.code === CODE.enhanceYourCalm, "a GOAWAY").then(
-          () => subject.edge?.test.passTime(LONGER_THAN_HOLDING_MS),
-          () => {},
-        );
+        void client
+          .until(() => client.goaway?.code === CODE.enhanceYourCalm, "a GOAWAY")
+          .then(
+            () => subject.edge?.test.passTime(LONGER_THAN_HOLDING_MS),
+            () => {},
+          );
         const heldBack = subject.edge?.backend.requests.length ?? 0;
         await each.send(client, subject);
         await assertExpected(each, client);
