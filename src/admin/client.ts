@@ -1,6 +1,6 @@
 // How the CLI asks a running node: the admin API as typed calls. An error of the node comes back as the same ProxyError that it was there.
 
-import { Agent, request } from "undici";
+import type { Agent } from "undici";
 
 import { ERRORS, type ErrorCode, ProxyError } from "../core/errors.ts";
 import type { Explanation } from "../routing/explain.ts";
@@ -46,7 +46,7 @@ const ANSWER_TIMEOUT_MS = 15 * 60_000;
 export class AdminClient implements AsyncDisposable {
   readonly url: string;
   readonly #token: string | null;
-  readonly #agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT_MS }, headersTimeout: ANSWER_TIMEOUT_MS });
+  #agent: Agent | null = null;
 
   constructor({ url, token }: AdminClientOptions) {
     this.url = url.replace(/\/+$/, "");
@@ -125,7 +125,7 @@ export class AdminClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.close();
+    await this.#agent?.close();
   }
 
   async #call<Result>(method: Method, path: string, { body, isResult = () => false }: CallOptions = {}): Promise<Result> {
@@ -139,6 +139,9 @@ export class AdminClient implements AsyncDisposable {
   async #send(method: Method, path: string, sent?: object): Promise<{ readonly status: number; readonly body: object }> {
     const headers: Record<string, string> = this.#token === null ? {} : { authorization: `Bearer ${this.#token}` };
     if (sent !== undefined) headers["content-type"] = "application/json";
+    // Not before a node is asked: to load it takes longer than to ask.
+    const { Agent, request } = await import("undici");
+    this.#agent ??= new Agent({ connect: { timeout: CONNECT_TIMEOUT_MS }, headersTimeout: ANSWER_TIMEOUT_MS });
     const options = { method, headers, dispatcher: this.#agent, ...(sent === undefined ? {} : { body: JSON.stringify(sent) }) };
     const response = await request(this.url + path, options).catch((cause: unknown) => {
       throw new ProxyError("connect_failed", `no node answers at ${this.url}; is \`kittiwake run\` active?`, { cause });

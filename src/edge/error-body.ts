@@ -2,9 +2,9 @@
 // do, the code and the id of the request.
 
 import { createHash } from "node:crypto";
-import { STATUS_CODES } from "node:http";
 import { ADVICE } from "../core/advice.ts";
 import { ERRORS, type ErrorCode } from "../core/errors.ts";
+import { REASON_PHRASES } from "../http/reason-phrases.ts";
 import type { OwnField } from "./client-channel.ts";
 import { escapeHtml, type ErrorPages } from "./error-pages.ts";
 import type { ErrorShape } from "./error-shape.ts";
@@ -45,7 +45,7 @@ export function errorBody(shape: ErrorShape, code: ErrorCode, requestId: string,
 }
 
 function page(status: number, code: ErrorCode, summary: string, advice: string, requestId: string): string {
-  const title = escapeHtml(`${status} ${STATUS_CODES[status] ?? "Error"}`);
+  const title = escapeHtml(`${status} ${REASON_PHRASES[status] ?? "Error"}`);
   const sentence = escapeHtml(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`);
   return `<!doctype html>
 <html lang="en">

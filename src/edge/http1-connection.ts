@@ -1,6 +1,5 @@
 // Hot path. A client's HTTP/1.1 connection: bytes into the decoder, one exchange after the other, responses back in order.
 
-import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import {
   CHUNK_END,
@@ -15,6 +14,7 @@ import {
 import { FIELD } from "../http/field-names.ts";
 import { RequestDecoder, type Http1RequestHead } from "../http/http1/request-decoder.ts";
 import type { Fields, MessageSink, ResponseHead } from "../http/message.ts";
+import { REASON_PHRASES } from "../http/reason-phrases.ts";
 import type { Timed } from "../core/deadlines.ts";
 import { ProxyError, type ErrorCode } from "../core/errors.ts";
 import { clientLines, type ClientFacts, type ClientLines } from "../upstream/forward.ts";
@@ -211,7 +211,7 @@ export class Http1Connection implements ClientConnection, ClientChannel, Message
     const isHead = this.#head?.method === "HEAD";
     const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
     const own = `date: ${new Date().toUTCString()}\r\ncontent-length: ${body.length}\r\n${this.#connectionLine()}`;
-    this.#writer.text(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}${own}\r\n`);
+    this.#writer.text(`HTTP/1.1 ${status} ${REASON_PHRASES[status] ?? ""}\r\n${lines}${own}\r\n`);
     if (!isHead) this.#writer.copy(body, 0, body.length);
     this.#finish();
   }

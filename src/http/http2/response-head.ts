@@ -1,9 +1,9 @@
 // Hot path. The head of a machine's response as it came over HTTP/2, and what it must be (RFC 9113 sections 8.1 to 8.3).
 
-import { STATUS_CODES } from "node:http";
 import { parseContentLength } from "../content-length.ts";
 import { FIELD } from "../field-names.ts";
 import type { BodyKind, ResponseHead } from "../message.ts";
+import { REASON_PHRASES } from "../reason-phrases.ts";
 import { PSEUDO } from "./field-entry.ts";
 import { Http2Fields, isConnectionSpecific } from "./request-head.ts";
 
@@ -17,7 +17,7 @@ export class Http2ResponseHead implements ResponseHead {
   contentLength = 0;
 
   get reason(): string {
-    return STATUS_CODES[this.status] ?? "";
+    return REASON_PHRASES[this.status] ?? "";
   }
 
   get isInterim(): boolean {
