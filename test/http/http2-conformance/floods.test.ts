@@ -2,6 +2,7 @@
 // notice. What only looks like it goes on. RFC 9113 section 10.5.
 
 import assert from "node:assert/strict";
+import { after } from "node:test";
 import {
   block,
   bytes,
@@ -24,7 +25,7 @@ import {
   windowUpdate,
 } from "../../support/frames.ts";
 import type { FrameClient } from "../../support/frame-client.ts";
-import { answered, ask, connectionErrorOrClose, GOES_ON, judge, request, type ConformanceCase } from "./suite.ts";
+import { answered, ask, connectionErrorOrClose, GOES_ON, judge, request, Subject, type ConformanceCase } from "./suite.ts";
 
 const OPEN = FLAG.endHeaders;
 const MANY = 20_000;
@@ -196,4 +197,6 @@ const NO_FLOODS: readonly ConformanceCase[] = [
   },
 ];
 
-judge("RFC 9113 section 10.5, floods:", [...FLOODS, ...LARGE, ...NO_FLOODS]);
+const subject = await Subject.start();
+after(() => subject[Symbol.asyncDispose]());
+judge(subject, { title: "RFC 9113 section 10.5, floods:", cases: [...FLOODS, ...LARGE, ...NO_FLOODS] });

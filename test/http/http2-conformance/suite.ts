@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
+import { createSecureContext, type SecureContext } from "node:tls";
 import { startRawBackend, staticApp } from "../../support/backend.ts";
 import { HOST, startEdge, type Edge } from "../../support/edge.ts";
 import { FrameClient, nameOfCode, type FrameClientOptions } from "../../support/frame-client.ts";
@@ -81,6 +82,12 @@ export function answered(stream = 1, ...statuses: readonly number[]): Expected {
 
 export const GOES_ON: Expected = { kind: "goes on" };
 
+/** Of the RFCs. */
+export interface Chapter {
+  readonly title: string;
+  readonly cases: readonly ConformanceCase[];
+}
+
 /** The header block of a request; `changes` with an empty value for a pseudo-header field leaves it out. */
 export function request(changes: Readonly<Record<string, string | null>> = {}, ...more: readonly Field[]): Field[] {
   const pseudo = { ":method": "GET", ":scheme": "https", ":authority": HOST, ":path": "/", ...changes };
@@ -98,14 +105,14 @@ export class Subject implements AsyncDisposable {
   readonly port: number;
 
   readonly #silent: AsyncDisposable | null;
-  /** Of the authority that it is certified by. */
-  readonly #rootPem: string;
+  /** Knows the authority that it is certified by. One for all clients: each would take longer to make its own than for all else. */
+  readonly #secureContext: SecureContext;
 
   constructor(edge: Edge | null, port: number, silent: AsyncDisposable | null = null, rootPem = "") {
     this.edge = edge;
     this.port = port;
     this.#silent = silent;
-    this.#rootPem = rootPem;
+    this.#secureContext = createSecureContext(edge === null ? {} : { ca: rootPem });
   }
 
   static async start(): Promise<Subject> {
@@ -122,7 +129,7 @@ export class Subject implements AsyncDisposable {
   }
 
   get tls(): FrameClientOptions {
-    return { servername: HOST, ...(this.edge === null ? { rejectUnauthorized: false } : { ca: this.#rootPem }) };
+    return { servername: HOST, secureContext: this.#secureContext, rejectUnauthorized: this.edge !== null };
   }
 
   /** The whole requests that a machine got for a target. */
@@ -168,20 +175,15 @@ function openSocket(message: Message, machine: RawClient): null {
   return null;
 }
 
-/** The tests of a chapter. All of its cases meet the same node, which must be at rest at the end. */
-export function judge(chapter: string, cases: readonly ConformanceCase[]): void {
-  describe(chapter, () => {
-    let subject: Subject;
+/** The tests of a chapter. All cases meet the same node, which must be at rest at the end of each chapter. */
+export function judge(subject: Subject, { title, cases }: Chapter): void {
+  describe(title, () => {
     let bystander: FrameClient;
     let bystanderStream = 1;
     before(async () => {
-      subject = await Subject.start();
       bystander = await FrameClient.open(subject.port, subject.tls);
     });
-    after(async () => {
-      bystander?.[Symbol.dispose]();
-      await subject?.[Symbol.asyncDispose]();
-    });
+    after(() => bystander?.[Symbol.dispose]());
 
     for (const each of cases) {
       if (each.isOurs === true && OTHER_SERVER !== 0) continue;

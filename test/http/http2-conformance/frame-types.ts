@@ -19,7 +19,7 @@ import {
   TYPE,
   uint32,
 } from "../../support/frames.ts";
-import { answered, ask, connectionError, eitherError, GOES_ON, judge, request, type ConformanceCase } from "./suite.ts";
+import { answered, ask, connectionError, eitherError, GOES_ON, request, type Chapter, type ConformanceCase } from "./suite.ts";
 
 const OPEN = FLAG.endHeaders;
 const BLOCK = block(request());
@@ -384,13 +384,7 @@ const CONTINUATION: readonly ConformanceCase[] = [
   sends("CONTINUATION as the first frame is an error of the connection", "6.10", [continuation(1, BLOCK)], PROTOCOL, true),
 ];
 
-judge("RFC 9113 section 6, types of frames:", [
-  ...DATA,
-  ...HEADERS,
-  ...PRIORITY,
-  ...RST_STREAM,
-  ...PUSH_PROMISE,
-  ...PING,
-  ...GOAWAY,
-  ...CONTINUATION,
-]);
+export const FRAME_TYPES: Chapter = {
+  title: "RFC 9113 section 6, types of frames:",
+  cases: [...DATA, ...HEADERS, ...PRIORITY, ...RST_STREAM, ...PUSH_PROMISE, ...PING, ...GOAWAY, ...CONTINUATION],
+};

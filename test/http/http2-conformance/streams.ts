@@ -19,7 +19,7 @@ import {
   windowUpdate,
 } from "../../support/frames.ts";
 import type { FrameClient } from "../../support/frame-client.ts";
-import { answered, ask, connectionError, eitherError, GOES_ON, judge, malformed, request, type ConformanceCase } from "./suite.ts";
+import { answered, ask, connectionError, eitherError, GOES_ON, malformed, request, type Chapter, type ConformanceCase } from "./suite.ts";
 
 const OPEN = FLAG.endHeaders;
 
@@ -396,4 +396,7 @@ const ERRORS: readonly ConformanceCase[] = [
   },
 ];
 
-judge("RFC 9113 section 5, streams:", [...IDLE_CASES, ...HALF_CLOSED, ...CLOSED, ...NUMBERS, ...LIMITS, ...ERRORS]);
+export const STREAMS: Chapter = {
+  title: "RFC 9113 section 5, streams:",
+  cases: [...IDLE_CASES, ...HALF_CLOSED, ...CLOSED, ...NUMBERS, ...LIMITS, ...ERRORS],
+};

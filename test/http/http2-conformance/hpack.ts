@@ -20,7 +20,7 @@ import {
 } from "../../support/frames.ts";
 import type { FrameClient } from "../../support/frame-client.ts";
 import { huffmanCoded } from "../../support/hpack-reader.ts";
-import { answered, connectionError, GOES_ON, judge, malformed, request, type ConformanceCase } from "./suite.ts";
+import { answered, connectionError, GOES_ON, malformed, request, type Chapter, type ConformanceCase } from "./suite.ts";
 
 const BLOCK = block(request());
 const COMPRESSION = connectionError(CODE.compressionError);
@@ -371,4 +371,7 @@ const WRITING: readonly ConformanceCase[] = [
   },
 ];
 
-judge("RFC 7541, header compression:", [...TABLES, ...SIZES, ...INTEGERS, ...STRINGS, ...FORMS, ...EXAMPLES, ...WRITING]);
+export const HEADER_COMPRESSION: Chapter = {
+  title: "RFC 7541, header compression:",
+  cases: [...TABLES, ...SIZES, ...INTEGERS, ...STRINGS, ...FORMS, ...EXAMPLES, ...WRITING],
+};

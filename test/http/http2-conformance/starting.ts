@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { CODE, data, FLAG, frame, headers, ping, PREFACE, priority, SETTING, settings, TYPE, windowUpdate } from "../../support/frames.ts";
 import { FrameClient } from "../../support/frame-client.ts";
-import { answered, ask, connectionErrorOrClose, GOES_ON, judge, type ConformanceCase } from "./suite.ts";
+import { answered, ask, connectionErrorOrClose, GOES_ON, type Chapter, type ConformanceCase } from "./suite.ts";
 
 const NOT_A_PREFACE: Readonly<Record<string, string>> = {
   "a request of HTTP/1.1": "GET / HTTP/1.1\r\nhost: hello.localhost\r\n\r\n",
@@ -148,4 +148,4 @@ const CASES: readonly ConformanceCase[] = [
   },
 ];
 
-judge("RFC 9113 section 3, starting HTTP/2:", CASES);
+export const STARTING: Chapter = { title: "RFC 9113 section 3, starting HTTP/2:", cases: CASES };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { block, CODE, data, FLAG, frame, headers, rstStream, SETTING, settings, TYPE, windowUpdate } from "../../support/frames.ts";
 import type { FrameClient } from "../../support/frame-client.ts";
-import { answered, ask, connectionError, eitherError, FULL_HOST, GOES_ON, judge, request, type ConformanceCase } from "./suite.ts";
+import { answered, ask, connectionError, eitherError, FULL_HOST, GOES_ON, request, type Chapter, type ConformanceCase } from "./suite.ts";
 
 const PROTOCOL = connectionError(CODE.protocolError);
 const SIZE = connectionError(CODE.frameSizeError);
@@ -384,4 +384,7 @@ const RECEIVING: readonly ConformanceCase[] = [
   },
 ];
 
-judge("RFC 9113 sections 6.5 and 6.9, settings and windows:", [...SETTINGS, ...WINDOW_UPDATES, ...SENDING, ...RECEIVING]);
+export const SETTINGS_AND_WINDOWS: Chapter = {
+  title: "RFC 9113 sections 6.5 and 6.9, settings and windows:",
+  cases: [...SETTINGS, ...WINDOW_UPDATES, ...SENDING, ...RECEIVING],
+};

@@ -22,7 +22,7 @@ import {
   windowUpdate,
 } from "../../support/frames.ts";
 import type { FrameClient } from "../../support/frame-client.ts";
-import { answered, ask, connectionError, eitherError, GOES_ON, judge, malformed, request, type ConformanceCase } from "./suite.ts";
+import { answered, ask, connectionError, eitherError, GOES_ON, malformed, request, type Chapter, type ConformanceCase } from "./suite.ts";
 
 const BLOCK = block(request());
 const HALF = BLOCK.length >> 1;
@@ -303,4 +303,4 @@ const BLOCKS: readonly ConformanceCase[] = [
   },
 ];
 
-judge("RFC 9113 section 4, frames and header blocks:", [...FORMAT, ...SIZES, ...BLOCKS]);
+export const FRAMES: Chapter = { title: "RFC 9113 section 4, frames and header blocks:", cases: [...FORMAT, ...SIZES, ...BLOCKS] };

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { HOST } from "../../support/edge.ts";
 import { block, CODE, data, FLAG, headers, rstStream, SETTING, type Field } from "../../support/frames.ts";
 import type { FrameClient } from "../../support/frame-client.ts";
-import { answered, GOES_ON, judge, malformed, request, type ConformanceCase } from "./suite.ts";
+import { answered, GOES_ON, malformed, request, type Chapter, type ConformanceCase } from "./suite.ts";
 
 const OPEN = FLAG.endHeaders;
 /** A request for a WebSocket. */
@@ -133,4 +133,4 @@ const SOCKETS: readonly ConformanceCase[] = [
   },
 ];
 
-judge("RFC 9113 section 8.5 and RFC 8441, CONNECT:", [...CONNECT, ...SOCKETS]);
+export const CONNECTS: Chapter = { title: "RFC 9113 section 8.5 and RFC 8441, CONNECT:", cases: [...CONNECT, ...SOCKETS] };

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { HOST } from "../../support/edge.ts";
 import { block, CODE, data, FLAG, headers, literal, bytes, TYPE, type Field } from "../../support/frames.ts";
 import type { FrameClient } from "../../support/frame-client.ts";
-import { answered, ask, eitherError, judge, malformed, request, type ConformanceCase } from "./suite.ts";
+import { answered, ask, eitherError, malformed, request, type Chapter, type ConformanceCase } from "./suite.ts";
 
 const OPEN = FLAG.endHeaders;
 const POST = request({ ":method": "POST" });
@@ -369,4 +369,7 @@ const EXCHANGES: readonly ConformanceCase[] = [
   },
 ];
 
-judge("RFC 9113 section 8, messages:", [...NAMES, ...VALUES, ...CONNECTION_FIELDS, ...PSEUDO, ...LENGTHS, ...EXCHANGES]);
+export const MESSAGES: Chapter = {
+  title: "RFC 9113 section 8, messages:",
+  cases: [...NAMES, ...VALUES, ...CONNECTION_FIELDS, ...PSEUDO, ...LENGTHS, ...EXCHANGES],
+};
