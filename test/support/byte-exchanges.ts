@@ -34,6 +34,9 @@ type Answer = string | { readonly bytes: string; readonly closes: true };
 const LAST = `GET /last HTTP/1.1\r\nhost: ${HOST}\r\nconnection: close\r\n\r\n`;
 const NEW_CONNECTION = "<new connection>";
 
+/** Rows by their topic. */
+export type Topics = Readonly<Record<string, readonly ByteExchange[]>>;
+
 /** One test for each row. */
 export function testExchanges(edge: Edge, topic: string, rows: readonly ByteExchange[]): void {
   describe(topic, () => {

@@ -1,47 +1,13 @@
 // Whom a request is for: the Host field and the authority of the target, and that they agree. RFC 9110 section 7.2, RFC 9112 section 3.2.
 
-import { after } from "node:test";
-import { HOST, startEdge } from "../../support/edge.ts";
-import { error, head, ok, refused, seen, testExchanges, type ByteExchange } from "../../support/byte-exchanges.ts";
-
-const edge = await startEdge();
-after(() => edge[Symbol.asyncDispose]());
+import { HOST } from "../../support/edge.ts";
+import { error, head, ok, refused, seen, type ByteExchange, type Topics } from "../../support/byte-exchanges.ts";
 
 /** What the machine gets with this name in Host; the edge names it in lower case, and otherwise as the client did. */
 function known(title: string, value: string, machineSees: string): ByteExchange {
   const backendGets = seen("GET /").replace(`host: ${HOST}`, `host: ${machineSees}`);
   return { title, send: head("GET / HTTP/1.1", `host:${value}`), backendGets, clientGets: ok("GET /") };
 }
-
-testExchanges(edge, "a Host that is known", [
-  known("is known in any case", " HELLO.LocalHost", HOST),
-  known("is known with a dot at its end", ` ${HOST}.`, `${HOST}.`),
-  known("is known with a port", ` ${HOST}:80`, `${HOST}:80`),
-  known("is known with the port of another service, which says nothing", ` ${HOST}:8443`, `${HOST}:8443`),
-  known("is known with an empty port", ` ${HOST}:`, `${HOST}:`),
-  known("is known without white space before it", HOST, HOST),
-  known("is known with white space around it", ` \t${HOST}\t `, HOST),
-  {
-    title: "may be the last field",
-    send: head("GET / HTTP/1.1", "x-a: 1", `Host: ${HOST}`),
-    backendGets: seen("GET /", "x-a: 1"),
-    clientGets: ok("GET /"),
-  },
-  {
-    title: "may be absent in HTTP/1.0 where the target names it",
-    send: head(`GET http://${HOST}/x HTTP/1.0`),
-    backendGets: seen("GET /x").replace("<edge>", "<edge: 1.0>"),
-    clientGets: ok("GET /x", "connection: close"),
-    afterwards: "closed",
-  },
-  {
-    title: "cannot be hidden behind Connection",
-    send: head("GET / HTTP/1.1", `host: ${HOST}`, "connection: host, close"),
-    backendGets: seen("GET /"),
-    clientGets: ok("GET /", "connection: close"),
-    afterwards: "closed",
-  },
-]);
 
 const UNKNOWN = "<404 unknown_host>";
 const unknown = (title: string, host: string): ByteExchange => ({
@@ -51,39 +17,65 @@ const unknown = (title: string, host: string): ByteExchange => ({
   clientGets: UNKNOWN,
 });
 
-testExchanges(edge, "a Host that is well-formed and unknown gets 404, and the connection goes on:", [
-  unknown("another name", "other.localhost"),
-  unknown("a name that begins like a known one", `${HOST}.evil.example`),
-  unknown("a name that ends like a known one", `x${HOST}`),
-  unknown("a name below a known one", `www.${HOST}`),
-  unknown("a name of an object's own properties", "__proto__"),
-  unknown("an IPv4 address", "127.0.0.1"),
-  unknown("an IPv6 address", "[::1]:80"),
-  unknown("a name with an underscore", "hello_.localhost"),
-  unknown("a long name", "a".repeat(300)),
-  {
-    title: "none at all in HTTP/1.0",
-    send: head("GET / HTTP/1.0"),
-    backendGets: "",
-    clientGets: error("unknown_host"),
-    afterwards: "closed",
-  },
-  {
-    title: "another name, with a body that is not waited for",
-    send: `${head("POST / HTTP/1.1", "host: other.localhost", "content-length: 5")}hello`,
-    backendGets: "",
-    clientGets: error("unknown_host"),
-    afterwards: "closed",
-  },
-]);
-
 const LINE = `Host: ${HOST}`;
 const hosted = (...lines: readonly string[]): string => head("GET / HTTP/1.1", ...lines);
 
-testExchanges(
-  edge,
-  "refused as bad_host:",
-  refused("bad_host", [
+export const HOSTS: Topics = {
+  "a Host that is known": [
+    known("is known in any case", " HELLO.LocalHost", HOST),
+    known("is known with a dot at its end", ` ${HOST}.`, `${HOST}.`),
+    known("is known with a port", ` ${HOST}:80`, `${HOST}:80`),
+    known("is known with the port of another service, which says nothing", ` ${HOST}:8443`, `${HOST}:8443`),
+    known("is known with an empty port", ` ${HOST}:`, `${HOST}:`),
+    known("is known without white space before it", HOST, HOST),
+    known("is known with white space around it", ` \t${HOST}\t `, HOST),
+    {
+      title: "may be the last field",
+      send: head("GET / HTTP/1.1", "x-a: 1", `Host: ${HOST}`),
+      backendGets: seen("GET /", "x-a: 1"),
+      clientGets: ok("GET /"),
+    },
+    {
+      title: "may be absent in HTTP/1.0 where the target names it",
+      send: head(`GET http://${HOST}/x HTTP/1.0`),
+      backendGets: seen("GET /x").replace("<edge>", "<edge: 1.0>"),
+      clientGets: ok("GET /x", "connection: close"),
+      afterwards: "closed",
+    },
+    {
+      title: "cannot be hidden behind Connection",
+      send: head("GET / HTTP/1.1", `host: ${HOST}`, "connection: host, close"),
+      backendGets: seen("GET /"),
+      clientGets: ok("GET /", "connection: close"),
+      afterwards: "closed",
+    },
+  ],
+  "a Host that is well-formed and unknown gets 404, and the connection goes on:": [
+    unknown("another name", "other.localhost"),
+    unknown("a name that begins like a known one", `${HOST}.evil.example`),
+    unknown("a name that ends like a known one", `x${HOST}`),
+    unknown("a name below a known one", `www.${HOST}`),
+    unknown("a name of an object's own properties", "__proto__"),
+    unknown("an IPv4 address", "127.0.0.1"),
+    unknown("an IPv6 address", "[::1]:80"),
+    unknown("a name with an underscore", "hello_.localhost"),
+    unknown("a long name", "a".repeat(300)),
+    {
+      title: "none at all in HTTP/1.0",
+      send: head("GET / HTTP/1.0"),
+      backendGets: "",
+      clientGets: error("unknown_host"),
+      afterwards: "closed",
+    },
+    {
+      title: "another name, with a body that is not waited for",
+      send: `${head("POST / HTTP/1.1", "host: other.localhost", "content-length: 5")}hello`,
+      backendGets: "",
+      clientGets: error("unknown_host"),
+      afterwards: "closed",
+    },
+  ],
+  "refused as bad_host:": refused("bad_host", [
     ["no Host", hosted()],
     ["an empty Host", hosted("Host:")],
     ["a Host of white space", hosted("Host: \t ")],
@@ -125,15 +117,10 @@ testExchanges(
     ["a target with a backslash", head(`GET http://${HOST}\\@other/ HTTP/1.1`, LINE)],
     ["a target, but no Host in HTTP/1.1", head(`GET http://${HOST}/ HTTP/1.1`)],
   ]),
-);
-
-testExchanges(
-  edge,
-  "refused as bad_header:",
-  refused("bad_header", [
+  "refused as bad_header:": refused("bad_header", [
     ["a NUL in Host", hosted(`${LINE}\0`)],
     ["a NUL that ends Host for some", hosted(`${LINE}\0.evil.example`)],
     ["a folded Host", hosted("Host:", ` ${HOST}`)],
     ["a space before the colon of Host", hosted(`Host : ${HOST}`)],
   ]),
-);
+};
