@@ -3,24 +3,24 @@
 //
 //     node bench/vault.ts [certificates]
 
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect } from "node:tls";
 import { pino } from "pino";
 import { Secret } from "../src/certs/secret.ts";
 import { Vault } from "../src/certs/vault.ts";
 import { SqliteStore } from "../src/state/sqlite-store.ts";
 import { TestAuthority } from "../test/support/test-authority.ts";
-import { backendApp, startKittiwake, type BenchNode } from "./kittiwake.ts";
-import { percentiles } from "./load/result.ts";
-import { median, residentMb } from "./measure.ts";
+import { backendApp, startKittiwake } from "./kittiwake.ts";
+import type { FirstHandshakesOptions } from "./load/first-handshakes.ts";
+import { runOwnLoad } from "./load/own-program.ts";
+import { median, residentMb, unpin } from "./measure.ts";
 import { startBackend } from "./start-backend.ts";
 
 const ROUNDS = 3;
 /** First handshakes under way at once. */
 const LANES = 2;
+const HANDSHAKES_WITHIN_SECONDS = 300;
 
 const count = Number(process.argv[2] ?? 10_000);
 if (!Number.isInteger(count) || count < 1) throw new Error(`expected a number of certificates, got "${process.argv[2]}"`);
@@ -39,10 +39,10 @@ console.log(`ready with all      ${full.readyMs.toFixed(0)} ms, ${full.memoryMb.
 console.log(`more                ${(full.readyMs - empty.readyMs).toFixed(0)} ms, ${(full.memoryMb - empty.memoryMb).toFixed(0)} MB`);
 
 await using node = await startKittiwake({ bench: app }, filled);
-const timesMs: number[] = [];
-const left = names.toSorted(() => Math.random() - 0.5).values();
-await Promise.all(Array.from({ length: LANES }, () => shakeHands(node)));
-console.log(`first handshakes    ${JSON.stringify(percentiles(timesMs))} ms`);
+await unpin(node.pid);
+const options: FirstHandshakesOptions = { port: node.httpsPort, count, rootPem: authority.rootPem, lanes: LANES };
+const { p50Ms, p95Ms, p99Ms } = await runOwnLoad("first-handshakes.ts", options, HANDSHAKES_WITHIN_SECONDS);
+console.log(`first handshakes    p50 ${p50Ms.toFixed(1)} ms, p95 ${p95Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`);
 console.log(`memory after them   ${residentMb(node.pid).toFixed(0)} MB`);
 
 /** Files of a data directory in whose store there are all certificates. */
@@ -76,14 +76,4 @@ async function measureStart(files: Record<string, string | Buffer>): Promise<{ r
     memoryMb.push(residentMb(started.pid));
   }
   return { readyMs: median(readyMs), memoryMb: median(memoryMb) };
-}
-
-async function shakeHands({ httpsPort }: BenchNode): Promise<void> {
-  for (const servername of left) {
-    const startedMs = performance.now();
-    const socket = connect({ port: httpsPort, host: "127.0.0.1", servername, ca: authority.rootPem });
-    await once(socket, "secureConnect");
-    timesMs.push(performance.now() - startedMs);
-    socket.destroy();
-  }
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { runLoad } from "../measure.ts";
 import type { LoadResult } from "./result.ts";
 
-export async function runOwnLoad(name: string, options: object): Promise<LoadResult> {
-  const out = await runLoad([process.execPath, fileURLToPath(new URL(name, import.meta.url)), JSON.stringify(options)]);
+export async function runOwnLoad(name: string, options: object, timeoutSeconds?: number): Promise<LoadResult> {
+  const out = await runLoad([process.execPath, fileURLToPath(new URL(name, import.meta.url)), JSON.stringify(options)], timeoutSeconds);
   return JSON.parse(out) as LoadResult;
 }
