@@ -1,8 +1,9 @@
 // A node whose certificates come from a fake authority, and clients that look at them.
 
 import { once } from "node:events";
-import { connect, type TLSSocket } from "node:tls";
+import { connect, type SecureContext, type TLSSocket } from "node:tls";
 import { staticApp } from "../support/backend.ts";
+import { clientContext } from "../support/client-context.ts";
 import { FakeAcme, type FakeAcmeOptions } from "../support/fake-acme.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 
@@ -20,11 +21,13 @@ export class AuthorityNode implements AsyncDisposable {
   readonly test: TestNode;
 
   readonly #machinePort: number;
+  readonly #secureContext: SecureContext;
 
   private constructor(fake: FakeAcme, test: TestNode, machinePort: number) {
     this.fake = fake;
     this.test = test;
     this.#machinePort = machinePort;
+    this.#secureContext = clientContext(fake.rootPem);
   }
 
   /** @param prepare what the authority does from the beginning */
@@ -53,7 +56,7 @@ export class AuthorityNode implements AsyncDisposable {
   }
 
   async connect(servername: string): Promise<Disposable & { readonly socket: TLSSocket }> {
-    const socket = connect({ port: this.test.httpsPort, host: "127.0.0.1", servername, ca: this.fake.rootPem });
+    const socket = connect({ port: this.test.httpsPort, host: "127.0.0.1", servername, secureContext: this.#secureContext });
     const closed = Promise.withResolvers<never>();
     socket.on("error", closed.reject);
     socket.on("close", () => closed.reject(new Error("the connection was closed")));

@@ -4,9 +4,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { createSecureContext } from "node:tls";
 import { ERRORS, type ErrorCode } from "../../src/core/errors.ts";
 import { staticApp } from "../support/backend.ts";
+import { clientContext } from "../support/client-context.ts";
 import { HOST, rootOf } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
 import { FrameClient } from "../support/frame-client.ts";
@@ -43,7 +43,7 @@ after(async () => {
   await machine[Symbol.asyncDispose]();
 });
 await eventually(() => edge.node.control.machines("hello").every(({ state }) => state === "started"), "the machine");
-const secureContext = createSecureContext({ ca: rootOf(edge) });
+const secureContext = clientContext(rootOf(edge));
 
 const CLIENTS: Readonly<Record<string, () => Promise<AskingClient>>> = {
   "HTTP/1.1": async () => new Http1AskingClient(await RawClient.connect(edge.httpPort)),

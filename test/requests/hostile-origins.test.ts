@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { createSecureContext } from "node:tls";
 import { ERRORS, type ErrorCode } from "../../src/core/errors.ts";
+import { clientContext } from "../support/client-context.ts";
 import { get, HOST, rootOf, startEdge } from "../support/edge.ts";
 import { eventually } from "../support/eventually.ts";
 import { FrameClient } from "../support/frame-client.ts";
@@ -34,8 +34,7 @@ const AT_ONCE = 24;
 // No connection is closed just because it rests.
 const edge = await startEdge({ tables: '[timeouts]\nupstream_idle = "1h"' });
 after(() => edge[Symbol.asyncDispose]());
-/** One for all: a context of its own for each of so many connections takes as long as all else that a client does. */
-const secureContext = createSecureContext({ ca: rootOf(edge.test) });
+const secureContext = clientContext(rootOf(edge.test));
 
 const CLIENTS: Readonly<Record<string, () => Promise<AskingClient>>> = {
   "HTTP/1.1": async () => new Http1AskingClient(await edge.connect()),

@@ -5,8 +5,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { createSecureContext, type SecureContext } from "node:tls";
+import type { SecureContext } from "node:tls";
 import { startRawBackend, staticApp } from "../../support/backend.ts";
+import { clientContext } from "../../support/client-context.ts";
 import { HOST, startEdge, type Edge } from "../../support/edge.ts";
 import { FrameClient, nameOfCode, type FrameClientOptions } from "../../support/frame-client.ts";
 import { block, CODE, headers, type Field } from "../../support/frames.ts";
@@ -105,14 +106,14 @@ export class Subject implements AsyncDisposable {
   readonly port: number;
 
   readonly #silent: AsyncDisposable | null;
-  /** Knows the authority that it is certified by. One for all clients: each would take longer to make its own than for all else. */
+  /** Knows the authority that it is certified by. */
   readonly #secureContext: SecureContext;
 
   constructor(edge: Edge | null, port: number, silent: AsyncDisposable | null = null, rootPem = "") {
     this.edge = edge;
     this.port = port;
     this.#silent = silent;
-    this.#secureContext = createSecureContext(edge === null ? {} : { ca: rootPem });
+    this.#secureContext = clientContext(edge === null ? undefined : rootPem);
   }
 
   static async start(): Promise<Subject> {
