@@ -58,6 +58,7 @@ export class Order {
   /** Types that the CA offers, as far as they can be answered here. What is decided no longer lists all of them (RFC 8555, section 7.1.4). */
   #types: readonly ChallengeType[];
   readonly #patience: Patience;
+  #published: { readonly publisher: ChallengePublisher; readonly challenge: Challenge } | null = null;
 
   constructor(options: OrderOptions) {
     this.#options = options;
@@ -69,7 +70,15 @@ export class Order {
   /** To be called once. Throws as `AcmeIssuer.issue` does. */
   async run(): Promise<IssuedByAcme> {
     this.#assertProvable();
-    let record = (await this.#inherited()) ?? (await this.#begin([]));
+    try {
+      return await this.#carryOn((await this.#inherited()) ?? (await this.#begin([])));
+    } finally {
+      await this.#withdraw();
+    }
+  }
+
+  async #carryOn(begun: OrderRecord): Promise<IssuedByAcme> {
+    let record = begun;
     for (;;) {
       const order = await this.#look(record);
       record = this.#record ?? record;
@@ -173,23 +182,32 @@ export class Order {
     const trying = await this.#save({ ...record, challenge: type });
     const publisher = publishers.get(type)!;
     const challenge = await this.#challenge(type, offered);
+    await this.#withdraw();
+    this.#published = { publisher, challenge };
     try {
-      try {
-        await publisher.publish(challenge, fence, signal);
-      } catch (error) {
-        if (signal.aborted || (error instanceof ProxyError && isOurs(error))) throw error;
-        const reason = error instanceof Error ? error.message : "it could not be published";
-        log.warn({ hostname, challenge: type, err: error }, "a challenge could not be published");
-        return await this.#save({ ...trying, challenge: null, failed: [...record.failed, { type, reason, isSeen: false }] });
-      }
-      if (offered.status === "pending") await this.#respond(order, offered);
-      const decided = await this.#decided(order);
-      return decided.status === "valid" ? trying : await this.#afterFailure(decided, trying);
-    } finally {
+      await publisher.publish(challenge, fence, signal);
+    } catch (error) {
+      if (signal.aborted || (error instanceof ProxyError && isOurs(error))) throw error;
+      const reason = error instanceof Error ? error.message : "it could not be published";
+      log.warn({ hostname, challenge: type, err: error }, "a challenge could not be published");
+      return await this.#save({ ...trying, challenge: null, failed: [...record.failed, { type, reason, isSeen: false }] });
+    }
+    if (offered.status === "pending") await this.#respond(order, offered);
+    const decided = await this.#decided(order);
+    return decided.status === "valid" ? trying : await this.#afterFailure(decided, trying);
+  }
+
+  /** Not before the order is over: asked to look by two nodes, the CA may look once more after it has decided. */
+  async #withdraw(): Promise<void> {
+    const { hostname, fence, log } = this.#options;
+    if (this.#published === null) return;
+    const { publisher, challenge } = this.#published;
+    this.#published = null;
+    try {
+      await publisher.withdraw(challenge, fence);
+    } catch (error) {
       // What cannot be withdrawn ends by its time.
-      await publisher
-        .withdraw(challenge, fence)
-        .catch((error: unknown) => log.debug({ hostname, err: error }, "a challenge was not withdrawn"));
+      log.debug({ hostname, err: error }, "a challenge was not withdrawn");
     }
   }
 

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { ChallengePublisher } from "../../../src/certs/acme/challenge.ts";
 import { acmeProblemOf } from "../../../src/certs/acme/problem.ts";
 import { ProxyError } from "../../../src/core/errors.ts";
 import { MemoryStore } from "../../../src/state/memory-store.ts";
@@ -108,6 +109,23 @@ test("an authority that has decided meanwhile, because the node before had asked
   }
 });
 
+test("an authority that looks once more after it has decided finds the answer still there, until the order is over", async () => {
+  await using fake = await FakeAcme.start();
+  const published = new Set<string>();
+  const kept: ChallengePublisher = {
+    publish: async ({ token }) => void published.add(token),
+    withdraw: async ({ token }) => void published.delete(token),
+  };
+  const before: number[] = [];
+  fake.script = ({ step }) => {
+    if (step === "finalize" || step === "certificate") before.push(published.size);
+    return null;
+  };
+  await issue(fake, new MemoryStore(), kept);
+  assert.deepEqual(before, [1, 1]);
+  assert.equal(published.size, 0);
+});
+
 async function assertHarmless(step: FakeStep, reply: FakeReply): Promise<void> {
   await using fake = await FakeAcme.start();
   const store = new MemoryStore();
@@ -134,8 +152,8 @@ async function failure(fake: FakeAcme, store: MemoryStore): Promise<ProxyError> 
   return error;
 }
 
-async function issue(fake: FakeAcme, store: MemoryStore): Promise<void> {
-  const issuer = await openIssuer({ directory: fake.directory, store, publishers: publishers(["http-01", deaf]), pace: 0.002 });
+async function issue(fake: FakeAcme, store: MemoryStore, publisher = deaf): Promise<void> {
+  const issuer = await openIssuer({ directory: fake.directory, store, publishers: publishers(["http-01", publisher]), pace: 0.002 });
   const fence = await leaseOf(store, NAME);
   try {
     const { hostname } = await issuer.issue(NAME, { signal: AbortSignal.timeout(20_000), fence });
