@@ -1,5 +1,6 @@
 // Attacks by one client while another one's latency is measured: its 99th percentile must stay within three times of what it is in quiet, and the
-// proxy's memory within a bound. The proxy runs on all cores, with as many workers, as it does by default. Rounds alternate between quiet and attack; medians count. Exit code 1 where one does not hold.
+// proxy's memory within a bound. The proxy runs on all cores, with as many workers, as it does by default. Rounds alternate between quiet and
+// attack; medians count. Exit code 1 where one does not hold.
 //
 //     node bench/attacks.ts [--contestant NAME] [--attacks a,b] [--rounds N] [--seconds N]
 

@@ -82,9 +82,8 @@ export class Deadlines {
   #move(ms: number): void {
     this.nowMs += ms;
     // Those who wait since the last tick come first.
-    if (this.#due.length > 0) return;
-    for (const member of this.#members) if (member.deadlineMs <= this.nowMs) this.#due.push(member);
-    if (this.#due.length > 0) this.#tell();
+    if (this.#due.length === 0) for (const member of this.#members) if (member.deadlineMs <= this.nowMs) this.#due.push(member);
+    if (this.#telling === null) this.#tell();
   }
 
   #tell(): void {

@@ -21,7 +21,7 @@ const NOTICE_MS = 1000;
 /** After the last frame the client's unread bytes are swallowed for this long, so that a reset does not destroy it. */
 const LINGER_MS = 2000;
 const MOST_LINGERING_BYTES = 1024 * 1024;
-/** Whoever floods is told so, and held, unread: a client let go at once comes back at once, and a handshake costs as much as a thousand frames. */
+/** Whoever floods is told so, and held, unread: a client let go at once comes back at once, and its handshakes cost more than its flood. */
 const HOLD_MS = 1000;
 const PING_DATA = Buffer.alloc(8);
 
@@ -129,7 +129,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
 
   onDeadline(): void {
     const { nowMs } = this.#context.deadlines;
-    if (this.#writeDeadlineMs <= nowMs || this.#state === "closing" || this.#state === "held") return this.destroy();
+    if (this.#writeDeadlineMs <= nowMs || !this.isReading) return this.destroy();
     if (this.#noticeDeadlineMs <= nowMs) this.#announceEnd();
     const isIdleOver = this.#streams.isEmpty && this.#idleDeadlineMs <= nowMs;
     if (this.#frameDeadlineMs <= nowMs || (isIdleOver && this.#frameDeadlineMs !== Infinity)) {
@@ -190,10 +190,9 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
     if (!this.isReading) return;
     const { deadlines } = this.#context;
     this.#sender.goaway(this.#streams.lastStreamId, h2Code);
-    this.#state = "closing";
+    this.#state = code === "client_flood" ? "held" : "closing";
     this.#streams.endAll(code);
-    if (code === "client_flood") {
-      this.#state = "held";
+    if (this.#state === "held") {
       this.#socket.pause();
       this.deadlineMs = deadlines.after(HOLD_MS);
       return;
@@ -206,7 +205,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
 
   /** The client sends no more, but may still read. */
   #onEof(): void {
-    if (this.#state === "closing" || this.#state === "held") return;
+    if (!this.isReading) return;
     if (this.#state === "open") this.drain();
     this.#streams.endUnfinished();
     this.#context.slab.flush();

@@ -1,5 +1,5 @@
 // What the status of a response is called in its first line (RFC 9110 section 15.1 and the IANA registry). As in `STATUS_CODES` of node:http,
-// which loads Node's own HTTP and fetch with it: a fifth of what it takes to start a worker, which needs neither.
+// which loads Node's own HTTP and fetch with it: some megabytes in each worker, which needs neither.
 
 export const REASON_PHRASES: Readonly<Record<number, string>> = {
   100: "Continue",
