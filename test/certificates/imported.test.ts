@@ -181,7 +181,8 @@ describe("an imported certificate", () => {
         /the private key cannot be read: it is damaged/,
       ],
       [[join(edge.test.dir, "nowhere.pem")], /cannot read .*nowhere\.pem/],
-      [[file(edge, "f.p12", randomBytes(100))], /f\.p12: the file is neither PEM, nor a certificate in DER, nor PKCS #12/],
+      [[file(edge, "f.p12", Buffer.alloc(100, 0xff))], /f\.p12: the file is neither PEM, nor a certificate in DER, nor PKCS #12/],
+      [[file(edge, "g.p12", Buffer.from("3003020101", "hex"))], /g\.p12: the file cannot be read as PKCS #12/],
     ];
     for (const [files, reason] of cases) {
       const { code, stdout, stderr } = await certs(edge, "import", ...files);
