@@ -118,6 +118,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
   onWritten(): void {
     this.#writeDeadlineMs = Infinity;
     this.#sender.pump();
+    this.#streams.endStuck();
     if (this.#state !== "held" && this.#socket.isPaused() && !this.#sender.output.isFull) this.#socket.resume();
   }
 
@@ -207,7 +208,7 @@ export class Http2Connection implements ClientConnection, StreamsOwner, OutputOw
   #onEof(): void {
     if (!this.isReading) return;
     if (this.#state === "open") this.drain();
-    this.#streams.endUnfinished();
+    this.#streams.onClientEnd();
     this.#context.slab.flush();
   }
 

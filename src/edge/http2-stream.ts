@@ -23,6 +23,8 @@ export interface StreamHost {
   account: object | null;
   readonly sender: Http2Sender;
   readonly responses: ResponseEncoder;
+  /** The client sends nothing more on the connection, WINDOW_UPDATE neither. */
+  readonly clientEnded: boolean;
   /** The latest moment, by the clock of the deadlines, to look at this connection's streams again. */
   wakeBy(deadlineMs: number): void;
   /** For a client that has to read, or to send. */
@@ -281,6 +283,8 @@ export class Http2Stream implements ClientChannel, SendingStream {
       this.#reading.wait();
       host.wakeBy(this.#reading.deadlineMs);
     }
+    // It may be for ever, which is looked at when nothing is under way.
+    if (host.clientEnded) host.wakeBy(0);
     host.sender.wait(this);
   }
 

@@ -73,6 +73,7 @@ export class Http2Streams implements FrameSink, StreamHost {
   #highestStreamId = HIGHEST_STREAM;
   /** Streams that this side ended before the client did: what it sent before it knew is not held against it. */
   readonly #endedHere = new Set<number>();
+  clientEnded = false;
   #receiveWindow = CONNECTION_WINDOW;
   #consumed = 0;
   /** The stream of the DATA frame under way; null when its bytes are of no use. */
@@ -133,9 +134,20 @@ export class Http2Streams implements FrameSink, StreamHost {
     for (const stream of this.#streams.values()) stream.onGone(code);
   }
 
-  /** The client sends no more: requests that came whole get their responses. */
-  endUnfinished(): void {
+  /** The client sends no more: requests that came whole get their responses, as far as its windows are open. */
+  onClientEnd(): void {
+    this.clientEnded = true;
     for (const stream of this.#streams.values()) if (!stream.remoteEnded) stream.onGone("client_closed");
+    this.endStuck();
+  }
+
+  /** Ends those whose response waits for a window that nobody is left to widen. */
+  endStuck(): void {
+    if (!this.clientEnded) return;
+    for (const stream of this.#streams.values()) {
+      const isStuck = stream.held.length > 0 && Math.min(stream.sendWindow, this.sender.window) <= 0;
+      if (isStuck) stream.onGone("client_closed");
+    }
   }
 
   /** Tunnels end as soon as their protocol allows. */
@@ -145,6 +157,7 @@ export class Http2Streams implements FrameSink, StreamHost {
 
   /** Ends those that the client kept waiting too long; returns when to ask again. */
   ask(nowMs: number): number {
+    this.endStuck();
     for (const stream of this.#streams.values()) if (stream.deadlineMs <= nowMs) stream.onDeadline();
     let next = Infinity;
     for (const stream of this.#streams.values()) next = Math.min(next, stream.deadlineMs);

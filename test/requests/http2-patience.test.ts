@@ -193,6 +193,54 @@ test("a machine that does not read stops a client that sends, and gets everythin
   assert.equal((await responseOf(stream)).body, "thanks");
 });
 
+describe("a client that sends no more can open no window", () => {
+  const WHOLE = "x".repeat(65_535);
+
+  test("and gets what its windows let through", async () => {
+    await edge.backend.answers(() => null);
+    using client = await open();
+    client.send(headers(1, request("GET"))).end();
+    await edge.backend.request();
+    (await edge.backend.connection()).send(response(WHOLE));
+    const { body, hasEnded } = await client.untilOver(1);
+    assert.deepEqual([body.length, hasEnded], [WHOLE.length, true]);
+    await client.untilEnd();
+  });
+
+  test("so a response that waits for the window of its stream is over", async () => {
+    await edge.backend.answers(() => response(WHOLE.repeat(8)));
+    using client = await open();
+    client.grant(0, 1_000_000);
+    client.send(headers(1, request("GET")));
+    await client.until(() => client.on(1).body.length === WHOLE.length, "the window to be full");
+    client.end();
+    await client.untilEnd();
+    await edge.untilReleased();
+  });
+
+  test("nor that of the connection", async () => {
+    await edge.backend.answers(() => response(WHOLE.repeat(8)));
+    using client = await open({ settings: [[SETTING.initialWindowSize, HIGHEST_STREAM]] });
+    client.send(headers(1, request("GET")), headers(3, request("GET")));
+    const total = (): number => client.on(1).body.length + client.on(3).body.length;
+    await client.until(() => total() === WHOLE.length, "the window to be full");
+    client.end();
+    await client.untilEnd();
+    await edge.untilReleased();
+  });
+
+  test("also when the response comes afterwards", async () => {
+    await edge.backend.answers(() => null);
+    using client = await open();
+    client.send(headers(1, request("GET"))).end();
+    await edge.backend.request();
+    (await edge.backend.connection()).send(response(`${WHOLE}x`));
+    await client.untilEnd();
+    assert.deepEqual([client.on(1).body.length, client.on(1).hasEnded], [WHOLE.length, false]);
+    await edge.untilReleased();
+  });
+});
+
 test("a stream that is blocked does not hold up others", async () => {
   await edge.backend.answers((message) => response((message.target === "/large" ? "x" : "y").repeat(1_000_000)));
   using client = await open();

@@ -96,7 +96,7 @@ export class FrameClient implements Disposable {
   }
 
   send(...parts: readonly Bytes[]): this {
-    if (!this.#socket.destroyed) this.#socket.write(bytes(...parts));
+    if (this.#socket.writable) this.#socket.write(bytes(...parts));
     return this;
   }
 
