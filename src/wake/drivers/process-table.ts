@@ -24,6 +24,10 @@ export interface ProcessInfo extends ProcessId {
 /** PF_KTHREAD of the kernel's `struct task_struct`. */
 const KERNEL_THREAD = 0x0020_0000;
 
+/** A program that is not there after so many looks, a millisecond apart, is none that starts. */
+const MOST_LOOKS = 20;
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+
 /** In the signal masks of proc_pid_status(5). */
 const STOP_BIT = 1n << BigInt(constants.signals.SIGSTOP - 1);
 
@@ -47,14 +51,28 @@ export function listProcesses(): ProcessInfo[] {
   return processes;
 }
 
-/** The environment a process was given when its program started; empty when it is gone, another user's, or overwrote it. */
+/**
+ * The environment a process was given when its program started; empty when it is gone, another user's, or overwrote it. Blocks for a few
+ * milliseconds at most.
+ */
 export function readEnvironment(pid: number): ReadonlyMap<string, string> {
   const variables = new Map<string, string>();
-  for (const entry of (readIfThere(`/proc/${pid}/environ`) ?? "").split("\0")) {
+  for (const entry of readEnviron(pid).split("\0")) {
     const equals = entry.indexOf("=");
     if (equals > 0) variables.set(entry.slice(0, equals), entry.slice(equals + 1));
   }
   return variables;
+}
+
+/** While a process goes from one program to the next, the kernel shows neither arguments nor environment for some microseconds. */
+function readEnviron(pid: number): string {
+  for (let look = 0; ; look++) {
+    const environ = readIfThere(`/proc/${pid}/environ`) ?? "";
+    if (environ !== "" || look === MOST_LOOKS) return environ;
+    // One without any environment has arguments; it may have got both since.
+    if (readIfThere(`/proc/${pid}/cmdline`) !== "") return readIfThere(`/proc/${pid}/environ`) ?? "";
+    Atomics.wait(PAUSE, 0, 0, 1);
+  }
 }
 
 /** Differs after each boot. Start times count from boot, so they mean nothing across it. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
@@ -36,6 +36,21 @@ suite("the process table", { timeout: 10_000 }, () => {
         ["EMPTY", ""],
         ["NAME", "value=with=equals"],
       ]);
+    } finally {
+      child.kill("SIGKILL");
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  test("reads the environment of a program that takes the place of another one at that moment", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "kittiwake-table-"));
+    const script = join(directory, "again.sh");
+    writeFileSync(script, `exec /bin/sh "${script}"\n`);
+    const child = spawn("/bin/sh", [script], { detached: true, env: { NAME: "value" }, stdio: "ignore" });
+    try {
+      await once(child, "spawn");
+      // One look in sixty meets that moment.
+      for (let i = 0; i < 3000; i++) assert.equal(readEnvironment(child.pid ?? 0).get("NAME"), "value");
     } finally {
       child.kill("SIGKILL");
       rmSync(directory, { recursive: true });
