@@ -24,8 +24,8 @@ export interface ProcessInfo extends ProcessId {
 /** PF_KTHREAD of the kernel's `struct task_struct`. */
 const KERNEL_THREAD = 0x0020_0000;
 
-/** A program that is not there after so many looks, a millisecond apart, is none that starts. */
-const MOST_LOOKS = 20;
+/** A process that is between two programs for so many milliseconds stays there. */
+const MOST_LOOKS = 100;
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 
 /** In the signal masks of proc_pid_status(5). */
@@ -52,8 +52,8 @@ export function listProcesses(): ProcessInfo[] {
 }
 
 /**
- * The environment a process was given when its program started; empty when it is gone, another user's, or overwrote it. Blocks for a few
- * milliseconds at most.
+ * The environment a process was given when its program started; empty when it is gone, another user's, or overwrote it. May block for
+ * some milliseconds.
  */
 export function readEnvironment(pid: number): ReadonlyMap<string, string> {
   const variables = new Map<string, string>();
@@ -64,15 +64,17 @@ export function readEnvironment(pid: number): ReadonlyMap<string, string> {
   return variables;
 }
 
-/** While a process goes from one program to the next, the kernel shows neither arguments nor environment for some microseconds. */
+/** While a process goes from one program to the next, the kernel shows no environment for some microseconds of its time. */
 function readEnviron(pid: number): string {
-  for (let look = 0; ; look++) {
-    const environ = readIfThere(`/proc/${pid}/environ`) ?? "";
-    if (environ !== "" || look === MOST_LOOKS) return environ;
-    // One without any environment has arguments; it may have got both since.
-    if (readIfThere(`/proc/${pid}/cmdline`) !== "") return readIfThere(`/proc/${pid}/environ`) ?? "";
-    Atomics.wait(PAUSE, 0, 0, 1);
+  for (let look = 0; look < MOST_LOOKS; look++) {
+    const environ = readIfThere(`/proc/${pid}/environ`);
+    const stat = environ === "" ? readIfThere(`/proc/${pid}/stat`) : null;
+    if (environ !== "" || stat === null) return environ ?? "";
+    const { info, environStart, environEnd } = parseStat(pid, stat);
+    if (isDead(info) || (environEnd !== 0 && environEnd === environStart)) return "";
+    if (environEnd === 0) Atomics.wait(PAUSE, 0, 0, 1);
   }
+  return "";
 }
 
 /** Differs after each boot. Start times count from boot, so they mean nothing across it. */
@@ -126,12 +128,20 @@ function hasStoppedThread(pid: number): boolean {
   });
 }
 
-function parseStat(pid: number, stat: string): { info: ProcessInfo; flags: number } {
+interface Stat {
+  readonly info: ProcessInfo;
+  readonly flags: number;
+  /** Addresses; 0 while there is no program. */
+  readonly environStart: number;
+  readonly environEnd: number;
+}
+
+function parseStat(pid: number, stat: string): Stat {
   // Field 2, the program's name, may hold spaces and parentheses; the last parenthesis of the line ends it.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ", 20);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ", 49);
   const field = (number: number): number => Number(fields[number - 3]);
   const info = { pid, state: fields[0] ?? "X", parent: field(4), group: field(5), session: field(6), startTime: field(22) };
-  return { info, flags: field(9) };
+  return { info, flags: field(9), environStart: field(50), environEnd: field(51) };
 }
 
 function readIfThere(path: string): string | null {
