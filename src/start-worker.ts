@@ -136,6 +136,7 @@ class Worker {
       challenges: this.#challenges,
       isDraining: () => this.#isDraining,
       totalMs: timeouts.totalMs,
+      heldBodyBytes: limits.heldBodyBytes,
       compressors: new Compressors(limits.compressors),
       httpsPorts: () => this.#httpsPorts,
       trustedSince: (hostname) => this.#sni.trustedSince(hostname),

@@ -92,6 +92,7 @@ export interface Limits {
   readonly trailers: number;
   readonly chunkExtensionBytes: number;
   readonly underscores: "pass" | "drop" | "refuse";
+  readonly heldBodyBytes: number;
   readonly streams: number;
   readonly clientBytesPerSecond: number;
   readonly waitingPerApp: number;
@@ -153,6 +154,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       trailers: limits.trailers,
       chunkExtensionBytes: limits.chunk_extension_bytes,
       underscores: limits.underscores,
+      heldBodyBytes: limits.held_body_bytes,
       streams: limits.streams,
       clientBytesPerSecond: limits.client_bytes_per_second,
       waitingPerApp: limits.waiting_per_app,

@@ -160,6 +160,14 @@ const limits = z
       .enum(["pass", "drop", "refuse"])
       .default("drop")
       .describe("What becomes of a request's header fields with `_` in their names, which many apps cannot tell from `-`."),
+    held_body_bytes: z
+      .int()
+      .min(0)
+      .max(1_048_576)
+      .default(16_384)
+      .describe(
+        "Longest body that is taken whole before a machine is looked for, so that a slow client occupies none and a failed attempt can be made again. One without a length, or whose client waits for a 100, goes on as it comes.",
+      ),
     streams: z.int().min(1).max(1_000).default(128).describe("Most requests at once on one HTTP/2 connection."),
     client_bytes_per_second: z
       .int()

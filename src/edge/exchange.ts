@@ -1,8 +1,8 @@
 // Hot path. One request and its response: what of it has happened, and what each news from the client or the machine means for it.
 // Which machine to try is decided in handle-request.ts; this file only carries out.
 //
-//     routing ──► waiting ──► sent ──► responding ──► done
-//        └───────────────────►│  └────► tunnel ──────┘
+//     holding ──► routing ──► waiting ──► sent ──► responding ──► done
+//                    └───────────────────►│  └────► tunnel ──────┘
 
 import { EditedFields } from "../http/edited-head.ts";
 import { joinedValue } from "../http/joined-value.ts";
@@ -18,8 +18,10 @@ import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 import { negotiateCompression } from "./compression.ts";
 import type { Compressor, Compressors, CompressorSink } from "./compressor.ts";
 import { editResponse } from "./edit-response.ts";
+import { canBeHeld, HeldBody } from "./held-body.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import { respondWithError, respondWithKeyAuthorization, respondWithRedirect } from "./respond.ts";
+import { isTakenForTunnel, isUpgradeAsked } from "./upgrade.ts";
 import { WebSocketTunnel, type WebSocketEnds } from "./web-socket.ts";
 
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
@@ -29,9 +31,13 @@ export interface ExchangeDriver {
   readonly deadlines: Deadlines;
   /** How long a request may take from its head to the end of its response; 0: for ever. */
   readonly totalMs: number;
+  /** Longest body that is held until it is whole. */
+  readonly heldBodyBytes: number;
   /** The node is about to end. */
   isDraining(): boolean;
   handle(exchange: Exchange): void;
+  /** The body that was waited for is here. */
+  onBodyHeld(exchange: Exchange): void;
   /** Tries again after a failed attempt, elsewhere if it can. `wasStale`: the failure says nothing about the machine. */
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void;
   /** A request that waited tries to go on. */
@@ -44,7 +50,7 @@ export interface ExchangeDriver {
 /** How long both ends of a WebSocket may take to answer to a close frame. */
 const GOODBYE_MS = 5000;
 
-type State = "routing" | "waiting" | "sent" | "responding" | "tunnel" | "done";
+type State = "routing" | "holding" | "waiting" | "sent" | "responding" | "tunnel" | "done";
 
 export class Exchange implements CarriedExchange, ClientEvents, Attempted, RequestFacts, OwnFacts, CompressorSink {
   readonly channel: ClientChannel;
@@ -76,6 +82,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   #webSocket: WebSocketTunnel | null = null;
   #requestEnded = false;
   #trailersTaken = false;
+  /** The whole body, for every attempt; null where it goes on as it comes. */
+  #body: HeldBody | null = null;
   /** The machine takes no more of the request's body for now. */
   #isBodyBlocked = false;
   /** Until the end of the response, where the node limits how long a request may take in all. */
@@ -130,7 +138,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
 
   /** Has the client's body been touched? Then the request cannot be sent again. */
   get bodyTaken(): boolean {
-    return this.bytesReceived > 0 || this.#trailersTaken;
+    return (this.#body === null && this.bytesReceived > 0) || this.#trailersTaken;
   }
 
   get responseStarted(): boolean {
@@ -147,6 +155,15 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     const { deadlines, totalMs } = this.#driver;
     if (totalMs > 0) this.#total = new IdleWatch(deadlines, totalMs, () => this.#onOverdue());
     this.#driver.handle(this);
+  }
+
+  /** Takes the body in first, if it is short enough: `onBodyHeld` follows, now or later. False: it goes on as it comes. */
+  holdsBody(): boolean {
+    if (!canBeHeld(this.head, this.#driver.heldBodyBytes)) return false;
+    this.state = "holding";
+    this.#body = new HeldBody();
+    this.channel.resumeBody();
+    return true;
   }
 
   refuse(code: ErrorCode, mustClose = false): void {
@@ -190,8 +207,9 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.state = "sent";
     if (this.watchesSilence) this.#watchIdle(this.options!.idleTimeoutMs);
     if (this.requestBody === "none") return;
+    if (this.#body !== null) this.#body.sendTo(this.upstream!);
     // An earlier attempt may have seen the end of a body that was empty.
-    if (this.#requestEnded) this.upstream!.sendEnd();
+    else if (this.#requestEnded) this.upstream!.sendEnd();
     else this.channel.resumeBody();
   }
 
@@ -228,7 +246,9 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.respondedMs = performance.now();
     this.status = head.status;
     this.#idle?.touch();
-    if (head.status === 101 ? !this.#isUpgradeAsked(head) : this.#isTakenForTunnel(head)) {
+    // A tunnel follows a whole request.
+    const isWhole = this.requestBody === "none" || this.#requestEnded;
+    if (head.status === 101 ? !isWhole || !isUpgradeAsked(this.head, head) : isTakenForTunnel(this.head, head)) {
       this.upstream?.destroy();
       this.upstream = null;
       this.refuse("bad_response", true);
@@ -306,6 +326,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
 
   onRequestData(buffer: Buffer, start: number, end: number): void {
     this.bytesReceived += end - start;
+    if (this.state === "holding") return this.#body!.append(buffer, start, end);
     if (this.isBodyTooLarge(this.bytesReceived)) return this.onClientFailed("body_too_large");
     this.#idle?.touch();
     if (this.upstream === null || this.upstream.sendData(buffer, start, end)) return;
@@ -314,12 +335,18 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onRequestTrailers(fields: Fields): void {
+    if (this.state === "holding") return this.#body!.setTrailers(fields);
     this.#trailersTaken = true;
     this.upstream?.sendTrailers(fields);
   }
 
   onRequestEnd(): void {
     this.#requestEnded = true;
+    if (this.state === "holding") {
+      this.state = "routing";
+      this.#driver.onBodyHeld(this);
+      return;
+    }
     this.#idle?.touch();
     if (this.requestBody !== "none") this.upstream?.sendEnd();
   }
@@ -383,15 +410,6 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.channel.flush();
   }
 
-  /** Only a 101 to a whole request, naming a protocol that the client asked for, opens a tunnel (RFC 9110 section 7.8). */
-  #isUpgradeAsked(head: ResponseHead): boolean {
-    if (this.head.upgrade === "" || head.upgrade === "") return false;
-    if (this.requestBody !== "none" && !this.#requestEnded) return false;
-    const { webSocketAccept } = this.head;
-    if (webSocketAccept !== "" && joinedValue(head.fields, "sec-websocket-accept") !== webSocketAccept) return false;
-    return this.head.upgrade.split(",").some((asked) => asked.trim() === head.upgrade);
-  }
-
   #watchIdle(timeoutMs: number): void {
     this.#leaveIdle();
     this.#idle = new IdleWatch(this.#driver.deadlines, timeoutMs, () => this.#onIdle());
@@ -421,11 +439,6 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
       this.#compressor = compressors.start(coding, head.body === "length" ? head.contentLength : null, this);
     }
     this.channel.sendHead(edited, null);
-  }
-
-  /** To a CONNECT, success means that the tunnel is open (RFC 8441 section 5): a machine that answers as if it were none did not open it. */
-  #isTakenForTunnel(head: ResponseHead): boolean {
-    return this.head.webSocketAccept !== "" && head.status < 300;
   }
 
   #onOverdue(): void {

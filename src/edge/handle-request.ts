@@ -31,6 +31,8 @@ export interface RequestHandlerOptions {
   readonly isDraining: () => boolean;
   /** How long a request may take in all; 0: for ever. */
   readonly totalMs: number;
+  /** Longest body that is taken whole before a machine is looked for. */
+  readonly heldBodyBytes: number;
   readonly compressors: Compressors;
   readonly httpsPorts: () => HttpsPorts;
   /** Since when a host name is served with a certificate that browsers trust, in milliseconds since the epoch; null: it is not. */
@@ -50,6 +52,7 @@ export class RequestHandler implements ExchangeDriver {
   readonly compressors: Compressors;
   readonly deadlines: Deadlines;
   readonly totalMs: number;
+  readonly heldBodyBytes: number;
   readonly #options: RequestHandlerOptions;
   readonly #microseconds = new MicrosecondText();
 
@@ -59,6 +62,7 @@ export class RequestHandler implements ExchangeDriver {
     this.compressors = options.compressors;
     this.deadlines = options.deadlines;
     this.totalMs = options.totalMs;
+    this.heldBodyBytes = options.heldBodyBytes;
   }
 
   /** Opens the exchange of a request; its channel begins it. */
@@ -92,6 +96,12 @@ export class RequestHandler implements ExchangeDriver {
   /** The same where the protocol leaves no way to answer. */
   reportUnread(sender: Sender, code: ErrorCode): void {
     this.#options.onUnreadable(sender, code, this.#options.ids.next(Date.now()));
+  }
+
+  onBodyHeld(exchange: Exchange): void {
+    // The app may have changed since.
+    exchange.service = this.attempts.current(exchange) ?? exchange.service;
+    this.attempts.route(exchange);
   }
 
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void {
@@ -181,7 +191,7 @@ export class RequestHandler implements ExchangeDriver {
     if (hosts !== null && !hosts.includes(head.host)) return exchange.refuse("misdirected_request");
     if (app.hsts !== null && channel.client.scheme === "https") exchange.hsts = this.#hsts(app.hsts, head.host);
     if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
-    this.attempts.route(exchange);
+    if (!exchange.holdsBody()) this.attempts.route(exchange);
   }
 
   /** The service that a request waited for is gone: another one may have its public port now. */

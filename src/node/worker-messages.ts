@@ -51,6 +51,7 @@ export interface WorkerLimits {
   readonly trailers: number;
   readonly chunkExtensionBytes: number;
   readonly underscores: "pass" | "drop" | "refuse";
+  readonly heldBodyBytes: number;
   readonly streams: number;
   readonly clientBytesPerSecond: number;
   readonly waitingPerApp: number;

@@ -250,7 +250,9 @@ describe("a session", () => {
         await exited;
       },
     });
-    const [port] = (await once(child, "message")) as [number];
+    const exited = once(child, "exit").then(([code]) => assert.fail(`the process ended with exit code ${code}`));
+    const [port] = (await Promise.race([once(child, "message"), exited])) as [number];
+    exited.catch(() => {});
     return port;
   }
 

@@ -33,6 +33,7 @@ upstream_silence = "${SILENCE_MS}ms"
 tunnel_idle = "${TUNNEL_MS}ms"
 [limits]
 client_bytes_per_second = ${BYTES_PER_SECOND}
+held_body_bytes = 0
 `,
 });
 after(() => edge[Symbol.asyncDispose]());

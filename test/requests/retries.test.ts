@@ -19,6 +19,8 @@ const dead = await deadPort();
 const far = await ScriptedBackend.start();
 const near = await ScriptedBackend.start();
 const edge: Edge = await startEdge({
+  // Bodies go on as they come; those that are held are in held-bodies.test.ts.
+  tables: "[limits]\nheld_body_bytes = 0",
   apps: {
     halfdead: twoMachines("halfdead", dead, far.port),
     dead: twoMachines("dead", dead, dead),

@@ -17,7 +17,7 @@ const HEAD_MS = 50_000;
 const edge = await startEdge({
   edit: (text) => `${text}\n[http_service.http_options]\nidle_timeout = ${IDLE_MS / 1000}\nheaders_read_timeout = ${HEAD_MS / 1000}\n`,
   apps: { patient: staticApp("patient", 1) },
-  tables: '[timeouts]\nrequest_head = "100s"\nkeep_alive_idle = "100s"\nclient_idle = "1h"',
+  tables: '[timeouts]\nrequest_head = "100s"\nkeep_alive_idle = "100s"\nclient_idle = "1h"\n[limits]\nheld_body_bytes = 0',
 });
 /** With no other app on its ports. */
 const alone = await startEdge({ edit: (text) => `${text}\n[http_service.http_options]\nheaders_read_timeout = ${HEAD_MS / 1000}\n` });
