@@ -1,7 +1,7 @@
 // What many certificates cost a node: how much longer it takes to be ready and how much more memory it has then, against the same node with
 // an empty store; and how long the first handshake of each name takes. Takes how many there are as its argument:
 //
-//     node bench/vault.ts [certificates]
+//     node bench/vault.ts [certificates] [lanes]
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,8 +18,8 @@ import { median, residentMb, unpin } from "./measure.ts";
 import { startBackend } from "./start-backend.ts";
 
 const ROUNDS = 3;
-/** First handshakes under way at once. */
-const LANES = 2;
+/** First handshakes under way at once: with more than one, the one thread of the client is what they wait for. */
+const LANES = Number(process.argv[3] ?? 1);
 const HANDSHAKES_WITHIN_SECONDS = 300;
 
 const count = Number(process.argv[2] ?? 10_000);
