@@ -38,6 +38,11 @@ const ROWS: readonly Row[] = [
     mayImport: BELOW_THE_EDGE.filter((part) => part !== "state"),
     because: "a request is decided from memory: the edge never sees state or config",
   },
+  {
+    parts: ["simulate"],
+    mayImport: ["telemetry", "catalog", "routing", "wake"],
+    because: "it runs the decisions of routing and waking, and nothing that has effects",
+  },
   { parts: ["deploy"], mayImport: BELOW_THE_EDGE, because: "only the composition roots and cli see config" },
   {
     parts: ["admin"],
@@ -51,9 +56,19 @@ const ROWS: readonly Row[] = [
   },
   {
     parts: ["cli", "main"],
-    mayImport: ["config", "admin/client", "catalog/latency", "certs/local-ca", "certs/plain-pem", "certs/dns", "start-node", "cli"],
+    mayImport: [
+      "config",
+      "simulate",
+      "admin/client",
+      "catalog/latency",
+      "certs/local-ca",
+      "certs/plain-pem",
+      "certs/dns",
+      "start-node",
+      "cli",
+    ],
     because:
-      "the command line reads config, tables and files of certificates, prints the local CA and what DNS needs, asks a node by its API, or starts one",
+      "the command line reads config, tables and files of certificates, prints the local CA and what DNS needs, simulates, asks a node by its API, or starts one",
   },
 ];
 

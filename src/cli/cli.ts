@@ -78,6 +78,16 @@ function createProgram(terminal: Terminal, end: (code: ExitCode) => void): Comma
       end(await (await import("./commands/explain.ts")).explain(url, command.optsWithGlobals(), terminal)),
     );
 
+  program
+    .command("simulate")
+    .description("run a scenario with the decisions of the real edge under a virtual clock: latencies, wakes, machine-hours")
+    .argument("<scenario>", "a scenario file")
+    .option("--seed <number>", "instead of that of the scenario")
+    .option("--chart <file>", "write a picture of the course, as SVG")
+    .action(async (file: string, _, command: Command) =>
+      end((await import("./commands/simulate.ts")).simulate(file, command.optsWithGlobals(), terminal)),
+    );
+
   return program;
 }
 

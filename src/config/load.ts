@@ -112,6 +112,14 @@ export function checkFile(path: string, options: LoadOptions = {}): readonly Pro
   return app.findings.toProblems();
 }
 
+/** One app by itself, as if a node with these regions had it. @returns it, or all that is wrong with its file */
+export function loadApp(path: string, regions: ReadonlySet<string>): App | readonly Problem[] {
+  const file = readTomlFile(path, path);
+  if (!(file instanceof TomlFile)) return [file];
+  const { app, findings } = readApp(file, { node: "node", region: "ams", domain: "localhost", regions });
+  return app === null || findings.hasErrors ? findings.toProblems() : app;
+}
+
 /** Where a node looks for its configuration when none is named: the first of these that exists, null if none does. */
 export function findConfig(env: Readonly<Record<string, string | undefined>>, cwd: string): string | null {
   if (env["KITTIWAKE_CONFIG"]) return resolve(cwd, env["KITTIWAKE_CONFIG"]);

@@ -16,7 +16,7 @@ describe("help", () => {
     using directory = new Directory();
     const { code, stdout, stderr } = await kittiwake(["--help"], directory.path);
     assert.deepEqual([code, stderr], [0, ""]);
-    for (const command of ["run", "check", "reload", "status", "machines", "regions", "certs", "explain"])
+    for (const command of ["run", "check", "reload", "status", "machines", "regions", "certs", "explain", "simulate"])
       assert.match(stdout, new RegExp(`^  ${command}\\b`, "m"));
     for (const exit of ["0  done", "1  it failed", "2  the configuration", "3  no node answers"]) assert.ok(stdout.includes(exit), exit);
   });
