@@ -25,7 +25,7 @@ import { connectionLine, exchangeLine, unreadableLine, type LoggedConnection } f
 import { ChallengeAnswers } from "./edge/challenge-answers.ts";
 import { Attempts } from "./edge/attempts.ts";
 import { Compressors } from "./edge/compressor.ts";
-import { edgeApp, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
+import { edgeApp, type EdgeApp, type EdgeMachine, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
 import { ConnectionHandler } from "./edge/handle-connection.ts";
 import { HeadTimes } from "./edge/head-times.ts";
@@ -45,6 +45,8 @@ const READ_BUFFER_BYTES = 128 * 1024;
 const RESETS_OF_ADDRESS = { most: 2000, perSecond: 100 };
 /** Another machine is asked for at most this often while the running ones are busy. */
 const BUSY_HINT_MS = 1000;
+/** That a service is in panic is said at most this often. */
+const PANIC_LOG_MS = 60_000;
 /** The clock of the time-outs; the shortest of them may be half a second. */
 const TICK_MS = 100;
 
@@ -70,6 +72,7 @@ class Worker {
   readonly #closing = new Set<Listener | UdpListener>();
   readonly #certificatesWanted = new Map<string, PromiseWithResolvers<IssuedCertificate>>();
   readonly #busyHints = new Map<string, number>();
+  readonly #panicsLogged = new Map<string, number>();
   readonly #contexts: ServingContexts;
   readonly #tls: ListenerTls;
   readonly #peersInFront: PeersInFront;
@@ -125,6 +128,7 @@ class Worker {
       gate: this.#gate,
       places: new Places({ balancer, gate: this.#gate, load, random: Math.random }),
       onBusy: (service) => this.#hintBusy(service),
+      onPanic: (service, machine) => this.#onPanic(service, machine),
       onServedAfterWake: (service, machine, heldMs) => this.#send({ type: "served", app: service.app, machine: machine.id, heldMs }),
     });
     const shared = { attempts, ids: new RequestIds(data.region), maxAttempts: limits.attempts };
@@ -364,6 +368,16 @@ class Worker {
     if (nowMs - (this.#busyHints.get(key) ?? -Infinity) < BUSY_HINT_MS) return;
     this.#busyHints.set(key, nowMs);
     this.#send({ type: "wake", app: service.app, service: service.key, reason: "busy" });
+  }
+
+  #onPanic(service: EdgeService, { id, region }: EdgeMachine): void {
+    service.traffic.panics++;
+    const key = `${service.app} ${service.key}`;
+    const nowMs = performance.now();
+    if (nowMs - (this.#panicsLogged.get(key) ?? -Infinity) < PANIC_LOG_MS) return;
+    this.#panicsLogged.set(key, nowMs);
+    const fields = { app: service.app, service: service.key, machine: id, region };
+    this.#log.warn(fields, "every machine that runs fails its checks: requests go to the best of them");
   }
 
   #onDone(exchange: Exchange): void {

@@ -6,6 +6,7 @@ import { ERRORS, type ErrorCode } from "../core/errors.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import type { AccessLine } from "../telemetry/access-log.ts";
 import type { Sender } from "./client-connection.ts";
+import { isInPanic } from "./attempts.ts";
 import type { Exchange } from "./exchange.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 
@@ -28,6 +29,7 @@ export function exchangeLine(exchange: Exchange): AccessLine {
     region: lastMachine?.region,
     machine: lastMachine?.id,
     attempts: exchange.attempts,
+    panic: isInPanic(exchange) || undefined,
     duration_ms: rounded(performance.now() - exchange.startedMs),
     ttfb_ms: respondedMs === 0 ? undefined : rounded(respondedMs - exchange.startedMs),
     wait_ms: exchange.heldMs === 0 ? undefined : rounded(exchange.heldMs),
@@ -55,6 +57,7 @@ export function unreadableLine({ client, protocol, bytesSent }: Sender, code: Er
     region: undefined,
     machine: undefined,
     attempts: 0,
+    panic: undefined,
     duration_ms: 0,
     ttfb_ms: undefined,
     wait_ms: undefined,
@@ -99,6 +102,7 @@ export function connectionLine(connection: LoggedConnection): AccessLine {
     region: lastMachine?.region,
     machine: lastMachine?.id,
     attempts: connection.attempts,
+    panic: isInPanic(connection) || undefined,
     duration_ms: rounded(performance.now() - connection.startedMs),
     ttfb_ms: undefined,
     wait_ms: connection.heldMs === 0 ? undefined : rounded(connection.heldMs),

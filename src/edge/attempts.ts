@@ -40,6 +40,8 @@ export interface AttemptsOptions {
   readonly places: Places;
   /** All running machines are above their soft limit and another could be woken. Called often; the receiver thins it out. */
   readonly onBusy: (service: EdgeService) => void;
+  /** Every machine that runs fails its checks, and the best of them is tried. Called often; the receiver thins it out. */
+  readonly onPanic: (service: EdgeService, machine: EdgeMachine) => void;
   /** One that waited for a machine to wake is on its way to it. */
   readonly onServedAfterWake: (service: EdgeService, machine: EdgeMachine, heldMs: number) => void;
 }
@@ -60,8 +62,17 @@ export class Attempts {
     if (waitsFor !== null) return this.#hold(one, waitsFor);
     const outcome = balancer.claim(service, one.tried);
     if (typeof outcome !== "string") return this.#attempt(one, outcome);
+    // It has waited for a wake that failed, or there was none to wait for.
+    if (isInPanic(one)) return this.#attemptWithoutWake(one, "no_healthy_machine");
     if (outcome === "asleep" || outcome === "full") return this.#hold(one, outcome);
     one.refuse(one.code ?? refusalCode(outcome));
+  }
+
+  /** The gate gave up on it: what is left is a machine that fails its checks. */
+  onGateFailed(one: Attempted, error: ProxyError): void {
+    this.leaveGate(one);
+    one.service = this.current(one) ?? one.service;
+    this.#attemptWithoutWake(one, error.code);
   }
 
   /** The gate is open, and the service is this by now. False: it has to wait on. */
@@ -113,13 +124,21 @@ export class Attempts {
 
   #attempt(one: Attempted, machine: EdgeMachine): void {
     const service = one.service!;
-    const { balancer, onBusy } = this.#options;
+    const { balancer, onBusy, onPanic } = this.#options;
     one.machine = machine;
     one.lastMachine = machine;
     one.attempts++;
     one.code = null;
+    if (machine.health === "critical") onPanic(service, machine);
     if (service.ranked.hasWakeable && balancer.isBusy(machine, service.softLimit)) onBusy(service);
     one.attempt(machine);
+  }
+
+  #attemptWithoutWake(one: Attempted, code: ErrorCode): void {
+    const ranked = one.service!.ranked.withoutWake;
+    const outcome = ranked === null ? "none" : this.#options.balancer.claim({ ...one.service!, ranked }, one.tried);
+    if (typeof outcome === "string") one.refuse(code);
+    else this.#attempt(one, outcome);
   }
 
   #hold(one: Attempted, waitsFor: "asleep" | "full"): void {
@@ -134,6 +153,11 @@ export class Attempts {
       one.refuse(error.code);
     }
   }
+}
+
+/** Was it sent to a machine that fails its checks, because all that ran did? */
+export function isInPanic({ lastMachine }: { readonly lastMachine: EdgeMachine | null }): boolean {
+  return lastMachine !== null && lastMachine.health === "critical";
 }
 
 function refusalCode(refusal: Exclude<Refusal, "asleep" | "full">): ErrorCode {

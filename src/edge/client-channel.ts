@@ -10,6 +10,8 @@ export interface OwnFacts {
   readonly id: string;
   /** For `strict-transport-security`, where the machine says nothing of it; null for none. */
   readonly hsts: string | null;
+  /** The machine fails its checks, and was tried because all that run do: `kittiwake-panic: 1`. */
+  readonly isPanic: boolean;
 }
 
 /** A field of a response of the edge's own; the name in lower case. */

@@ -22,6 +22,7 @@ export function editResponse(head: ResponseHead, options: HttpOptions, own: OwnF
     fields.add("server", "kittiwake");
     fields.add("via", via === null ? "1.1 kittiwake" : `${via}, 1.1 kittiwake`);
     fields.add("fly-request-id", own.id);
+    if (own.isPanic) fields.add("kittiwake-panic", "1");
   }
   if (own.hsts !== null && joinedValue(fields, "strict-transport-security") === null) fields.add("strict-transport-security", own.hsts);
   for (const { name, values } of options.responseHeaders) {

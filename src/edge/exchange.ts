@@ -12,7 +12,7 @@ import type { Deadlines } from "../core/deadlines.ts";
 import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import type { CarriedExchange, Carrier } from "../upstream/connection.ts";
 import { machineFields, machineHead, type AddedField, type ClientFacts, type RequestFacts } from "../upstream/forward.ts";
-import type { Attempted, Attempts } from "./attempts.ts";
+import { isInPanic, type Attempted, type Attempts } from "./attempts.ts";
 import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 import { negotiateCompression } from "./compression.ts";
@@ -139,6 +139,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   /** Has the client's body been touched? Then the request cannot be sent again. */
   get bodyTaken(): boolean {
     return (this.#body === null && this.bytesReceived > 0) || this.#trailersTaken;
+  }
+
+  get isPanic(): boolean {
+    return isInPanic(this);
   }
 
   get responseStarted(): boolean {
@@ -405,8 +409,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onGateFailed(error: ProxyError): void {
-    this.#driver.attempts.leaveGate(this);
-    this.refuse(error.code);
+    this.#driver.attempts.onGateFailed(this, error);
     this.channel.flush();
   }
 

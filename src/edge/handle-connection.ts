@@ -93,8 +93,7 @@ export class RoutedConnection implements Attempted, LoggedConnection {
   }
 
   onGateFailed(error: ProxyError): void {
-    this.#handler.attempts.leaveGate(this);
-    this.refuse(error.code);
+    this.#handler.attempts.onGateFailed(this, error);
   }
 
   /** Nothing of the connection has reached the machine: another one may do as well. */

@@ -10,10 +10,12 @@ export function ownLines(head: ResponseHead, own: OwnFacts): string {
   // Who passes on a response without a Date adds one (RFC 9110 section 6.6.1).
   const date = fields.find(FIELD.date) === -1 ? `date: ${new Date().toUTCString()}\r\n` : "";
   const hsts = own.hsts === null || fields.find(FIELD.strictTransportSecurity) !== -1 ? "" : `strict-transport-security: ${own.hsts}\r\n`;
-  if (fields.find(FIELD.via) === -1) return `${date}${hsts}server: kittiwake\r\nvia: 1.1 kittiwake\r\nfly-request-id: ${own.id}\r\n`;
+  const panic = own.isPanic ? "kittiwake-panic: 1\r\n" : "";
+  if (fields.find(FIELD.via) === -1)
+    return `${date}${hsts}${panic}server: kittiwake\r\nvia: 1.1 kittiwake\r\nfly-request-id: ${own.id}\r\n`;
   let via = "";
   for (let i = 0; i < fields.count; i++) if (fields.id(i) === FIELD.via) via += `${fields.value(i)}, `;
-  return `${date}${hsts}server: kittiwake\r\nvia: ${via}1.1 kittiwake\r\nfly-request-id: ${own.id}\r\n`;
+  return `${date}${hsts}${panic}server: kittiwake\r\nvia: ${via}1.1 kittiwake\r\nfly-request-id: ${own.id}\r\n`;
 }
 
 /** For a response of the edge's own. */

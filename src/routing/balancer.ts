@@ -6,7 +6,7 @@ import type { Candidate, Ranked } from "./rank.ts";
 /**
  * - asleep: nothing can take the request now, but a machine can be woken or is on its way
  * - full: every machine is at its hard limit
- * - unhealthy: machines run, but none passes its checks, and none can be woken
+ * - unhealthy: machines run, but they fail their checks or failed this request, and none can be woken
  * - none: there is no machine at all
  */
 export type Refusal = "asleep" | "full" | "unhealthy" | "none";

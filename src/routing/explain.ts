@@ -8,7 +8,7 @@ import type { ErrorCode } from "../core/errors.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 import { isWakeable } from "../core/machine.ts";
-import { exclusion, rank } from "./rank.ts";
+import { exclusion, rank, UNHEALTHY } from "./rank.ts";
 import { Router } from "./router.ts";
 
 export interface Explanation {
@@ -98,11 +98,12 @@ export function explain(entries: Iterable<AppEntry>, url: string, view: ExplainV
     const inFlight = view.count(machine.slot);
     return { ...machine, rttMs: distance?.rttMs ?? UNKNOWN_RTT_MS, rttSource: distance?.source ?? "unknown", inFlight };
   });
+  const { isPanic } = rank(machines, service.autoStart);
   return {
     ...facts,
     service: service.key,
     internalPort: service.internalPort,
-    candidates: inOrder(machines, service).map((machine) => describe(machine, service)),
+    candidates: inOrder(machines, service).map((machine) => describe(machine, service, isPanic)),
     outcome: choose(machines, service),
   };
 }
@@ -138,17 +139,19 @@ function inOrder(machines: readonly LocatedMachine[], service: ServiceEntry): Lo
   return [...up, ...others.toSorted((a, b) => a.rttMs - b.rttMs || a.region.localeCompare(b.region) || a.id.localeCompare(b.id))];
 }
 
-function describe(machine: LocatedMachine, service: ServiceEntry): ExplainedMachine {
+function describe(machine: LocatedMachine, service: ServiceEntry, isPanic: boolean): ExplainedMachine {
   const { id, name, region, rttMs, rttSource, state, health, inFlight } = machine;
   const { softLimit, hardLimit } = service;
   const excluded = exclusion(machine);
-  const eligible = excluded === null && hasRoom(machine, service);
-  const reason = excluded === null ? reasonInside(machine, service) : reasonOutside(machine, service, excluded);
+  const isLastResort = isPanic && excluded === UNHEALTHY && machine.address !== null;
+  const eligible = (excluded === null || isLastResort) && hasRoom(machine, service);
+  const reason = excluded === null || isLastResort ? reasonInside(machine, service) : reasonOutside(machine, service, excluded);
   return { id, name, region, rttMs, rttSource, state, health, inFlight, softLimit, hardLimit, eligible, reason };
 }
 
 function reasonInside(machine: LocatedMachine, service: ServiceEntry): string {
   if (!hasRoom(machine, service)) return "at its hard limit";
+  if (machine.health === "critical") return "failing its health check, as all that run do";
   if (machine.inFlight >= service.softLimit) return "at its soft limit, but below the hard one";
   return machine.health === "passing" ? "up and has room" : "up, though no check has answered yet";
 }
@@ -164,21 +167,27 @@ function hasRoom(machine: LocatedMachine, { hardLimit }: ServiceEntry): boolean 
 
 /** What `Balancer.claim` would do, with the less loaded machine where it picks two at random. */
 function choose(machines: readonly LocatedMachine[], service: ServiceEntry): Outcome {
-  const { groups, hasWakeable, hasStarting, unhealthy } = rank(machines, service.autoStart);
+  const { groups, hasWakeable, hasStarting, unhealthy, isPanic, withoutWake } = rank(machines, service.autoStart);
   for (const [index, group] of groups.entries()) {
     const [best] = group.filter((machine) => hasRoom(machine, service)).toSorted((a, b) => a.inFlight - b.inFlight);
     if (best === undefined) continue;
+    if (isPanic) return { action: "forward", machine: best.id, reason: `panic: ${PANIC}` };
     const why = group.length > 1 ? `least loaded of ${group.length} in ${best.region}` : nearest(index);
     const wakesAnother = hasWakeable && best.inFlight >= service.softLimit;
     return { action: "forward", machine: best.id, reason: wakesAnother ? `${why}; it is busy, so another one is woken as well` : why };
   }
   if (groups.length > 0) return { action: "wait", reason: "every machine that is up is at its hard limit" };
   const sleeper = hasWakeable || hasStarting ? soonest(machines, service) : undefined;
-  if (sleeper !== undefined) return { action: "wake", machine: sleeper.id, reason: reasonToWake(sleeper) };
+  if (sleeper !== undefined) {
+    const otherwise = withoutWake === null ? "" : `; if that fails, ${withoutWake.groups[0]![0]!.id}, which fails its health check`;
+    return { action: "wake", machine: sleeper.id, reason: `${reasonToWake(sleeper)}${otherwise}` };
+  }
   if (unhealthy > 0)
     return { action: "refuse", code: "no_healthy_machine", reason: "no machine passes its health check, and none can be woken" };
   return { action: "refuse", code: "no_machine", reason: "no machine is up, and none can be woken" };
 }
+
+const PANIC = "every machine that runs fails its health check, and this is the best of them";
 
 function nearest(groupsWithoutRoom: number): string {
   return groupsWithoutRoom === 0 ? "nearest machine that is up" : "nearest machine below its hard limit";

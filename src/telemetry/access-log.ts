@@ -21,6 +21,8 @@ export interface AccessLine {
   readonly region: string | undefined;
   readonly machine: string | undefined;
   readonly attempts: number;
+  /** It was sent to a machine that fails its checks, because all that run do. */
+  readonly panic: true | undefined;
   /** From the request's head to the end of the response. */
   readonly duration_ms: number;
   /** To the head of the response. */

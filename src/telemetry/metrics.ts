@@ -67,12 +67,13 @@ export class Metrics {
       this.#count("fly_app_tcp_connects_count", labels, opened);
       this.#count("fly_app_tcp_disconnects_count", labels, closed);
     }
-    for (const { app, connects, disconnects, bytesIn, bytesOut } of report.clients) {
+    for (const { app, connects, disconnects, bytesIn, bytesOut, panics } of report.clients) {
       const labels = { ...this.#base, app };
       this.#count("fly_edge_tcp_connects_count", labels, connects);
       this.#count("fly_edge_tcp_disconnects_count", labels, disconnects);
       this.#count("fly_edge_data_in", labels, bytesIn);
       this.#count("fly_edge_data_out", labels, bytesOut);
+      this.#count("kittiwake_panics_total", labels, panics);
     }
     for (const { code, count } of report.errors) this.#count("kittiwake_errors_total", { ...this.#base, code }, count);
     for (const { servername, count } of report.handshakeErrors) {
@@ -134,6 +135,7 @@ const COUNTERS = [
   ["fly_app_tcp_connects_count", "Connections opened to machines.", MACHINE],
   ["fly_app_tcp_disconnects_count", "Connections to machines that ended.", MACHINE],
   ["kittiwake_errors_total", "Exchanges that ended with an error code; docs/errors.md lists them.", ["region", "host", "code"]],
+  ["kittiwake_panics_total", "Attempts at machines that fail their checks, because all that run do.", EDGE],
   ["kittiwake_wakes_total", "Machines woken by a request, or not.", ["app", "region", "host", "result"]],
   ["kittiwake_dns_messages_total", "Messages to the DNS server by what became of them.", ["region", "host", "result"]],
   [

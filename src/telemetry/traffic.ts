@@ -46,6 +46,8 @@ export interface ClientRow {
   readonly disconnects: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** Attempts at machines that fail their checks, because all that run do. */
+  readonly panics: number;
 }
 
 export interface MachineLabels {
@@ -130,6 +132,7 @@ export class AppTraffic {
   disconnects = 0;
   bytesIn = 0;
   bytesOut = 0;
+  panics = 0;
 
   constructor(app: string) {
     this.#app = app;
@@ -145,10 +148,10 @@ export class AppTraffic {
   }
 
   clients(): ClientRow[] {
-    const { connects, disconnects, bytesIn, bytesOut } = this;
-    if (connects + disconnects + bytesIn + bytesOut === 0) return [];
-    this.connects = this.disconnects = this.bytesIn = this.bytesOut = 0;
-    return [{ app: this.#app, connects, disconnects, bytesIn, bytesOut }];
+    const { connects, disconnects, bytesIn, bytesOut, panics } = this;
+    if (connects + disconnects + bytesIn + bytesOut + panics === 0) return [];
+    this.connects = this.disconnects = this.bytesIn = this.bytesOut = this.panics = 0;
+    return [{ app: this.#app, connects, disconnects, bytesIn, bytesOut, panics }];
   }
 }
 

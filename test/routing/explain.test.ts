@@ -151,8 +151,24 @@ describe("when nothing is up", () => {
   });
 
   test("a service whose machines all fail their checks is told from one without machines", () => {
-    const critical = ask(app(service([machine("ams started", 0, { health: "critical" })])));
-    assert.deepEqual([critical.outcome.action, "code" in critical.outcome && critical.outcome.code], ["refuse", "no_healthy_machine"]);
+    const sick = [machine("nrt started", 0, { health: "critical" }), machine("ams started", 1, { health: "critical" })];
+    const critical = ask(app(service(sick)));
+    const reason = "panic: every machine that runs fails its health check, and this is the best of them";
+    assert.deepEqual(critical.outcome, { action: "forward", machine: "ams", reason });
+    assert.deepEqual(
+      critical.candidates.map(({ id, eligible, reason: why }) => [id, eligible, why]),
+      [
+        ["ams", true, "failing its health check, as all that run do"],
+        ["nrt", true, "failing its health check, as all that run do"],
+      ],
+    );
+    const sleeper = ask(app(service([...sick, machine("ord stopped", 2)])));
+    assert.deepEqual(sleeper.outcome, {
+      action: "wake",
+      machine: "ord",
+      reason: "nothing is up; nearest that can be woken (stopped); if that fails, ams, which fails its health check",
+    });
+    assert.deepEqual([sleeper.candidates[0]?.eligible, sleeper.candidates[0]?.reason], [false, "failing its health check"]);
     const none = ask(app(service([])));
     assert.deepEqual([none.outcome.action, "code" in none.outcome && none.outcome.code], ["refuse", "no_machine"]);
   });

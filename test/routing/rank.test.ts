@@ -83,11 +83,41 @@ test("unhealthy are those that run but pass no check", () => {
   assert.equal(rank(machines, true).unhealthy, 1);
 });
 
+test("DESIGN Health: when every machine that runs fails its checks, those are the list, nearest first, unless another can be woken", () => {
+  const health = "critical";
+  const sick = [machine(0, "nrt", { health }), machine(1, "ams", { health }), machine(2, "fra", { health, cordoned: true })];
+  const rows: readonly (readonly [
+    what: string,
+    others: Candidate[],
+    autoStart: boolean,
+    groups: string[][],
+    withoutWake: string[][] | null,
+  ])[] = [
+    ["nothing else", [], true, [["m1"], ["m0"]], null],
+    ["one that is well", [machine(3, "ord")], true, [["m3"]], null],
+    ["one without an answer yet", [machine(3, "ord", { health: "unknown" })], true, [["m3"]], null],
+    ["one that is well, but cordoned", [machine(3, "ord", { cordoned: true })], true, [["m1"], ["m0"]], null],
+    ["one asleep", [machine(3, "ord", { state: "stopped" })], true, [], [["m1"], ["m0"]]],
+    ["one asleep that no request wakes", [machine(3, "ord", { state: "stopped" })], false, [["m1"], ["m0"]], null],
+    ["one on its way", [machine(3, "ord", { state: "starting" })], false, [], [["m1"], ["m0"]]],
+  ];
+  for (const [what, others, autoStart, groups, withoutWake] of rows) {
+    const ranked = rank([...sick, ...others], autoStart);
+    const named = (list: readonly (readonly Candidate[])[]) => list.map((group) => group.map(({ id }) => id));
+    assert.deepEqual(named(ranked.groups), groups, what);
+    assert.deepEqual(ranked.withoutWake && named(ranked.withoutWake.groups), withoutWake, what);
+    assert.equal(ranked.isPanic, groups[0]?.[0] === "m1", what);
+    if (ranked.withoutWake !== null) assert.ok(ranked.withoutWake.isPanic && !ranked.withoutWake.hasWakeable, what);
+  }
+  assert.deepEqual(ids([machine(0, "ams", { health, address: null })]), [], "one that cannot be reached");
+});
+
 test("every machine that may have traffic is in exactly one group, of its region and health, in order of distance", () => {
   fc.assert(
     fc.property(fleet, (loaded) => {
       const machines = loaded.map((one) => one.machine);
-      const { groups } = rank(machines, true);
+      const { groups, isPanic } = rank(machines, true);
+      if (isPanic) return assert.ok(groups.flat().every(({ health }) => health === "critical"));
       const usable = machines.filter((one) => exclusion(one) === null);
       assert.deepEqual(
         groups

@@ -18,6 +18,7 @@ export interface OwnResponseFields {
   readonly id: string;
   /** Where the head has none; null for none. */
   readonly hsts: string | null;
+  readonly isPanic: boolean;
 }
 
 /** Shared by all connections of a worker: only the encoder it writes with belongs to one of them. */
@@ -102,6 +103,7 @@ export class ResponseEncoder {
     if (own.hsts !== null && fields.find(FIELD.strictTransportSecurity) === -1) {
       this.#field(encoder, "strict-transport-security", own.hsts);
     }
+    if (own.isPanic) this.#field(encoder, "kittiwake-panic", "1");
     encoder.entry(this.#server);
     if (fields.find(FIELD.via) === -1) encoder.entry(this.#via);
     else encodeField(encoder, this.#cache, this.#via.field, `${joinedBefore(fields, FIELD.via)}${this.#via.value}`);
