@@ -30,6 +30,7 @@ import type { Exchange } from "./edge/exchange.ts";
 import { ConnectionHandler } from "./edge/handle-connection.ts";
 import { HeadTimes } from "./edge/head-times.ts";
 import { RequestHandler } from "./edge/handle-request.ts";
+import { KeptBodies } from "./edge/kept-body.ts";
 import { OutputPool } from "./upstream/http2-output.ts";
 import type { Http2Shared } from "./edge/http2-streams.ts";
 import type { HttpsPorts } from "./edge/redirects.ts";
@@ -141,6 +142,11 @@ class Worker {
       isDraining: () => this.#isDraining,
       totalMs: timeouts.totalMs,
       heldBodyBytes: limits.heldBodyBytes,
+      keptBodies: new KeptBodies({
+        retryBytes: limits.retryBodyBytes,
+        replayBytes: limits.replayBodyBytes,
+        totalBytes: limits.keptBodiesBytes,
+      }),
       compressors: new Compressors(limits.compressors),
       httpsPorts: () => this.#httpsPorts,
       trustedSince: (hostname) => this.#sni.trustedSince(hostname),

@@ -93,6 +93,9 @@ export interface Limits {
   readonly chunkExtensionBytes: number;
   readonly underscores: "pass" | "drop" | "refuse";
   readonly heldBodyBytes: number;
+  readonly retryBodyBytes: number;
+  readonly replayBodyBytes: number;
+  readonly keptBodiesBytes: number;
   readonly streams: number;
   readonly clientBytesPerSecond: number;
   readonly waitingPerApp: number;
@@ -155,6 +158,9 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       chunkExtensionBytes: limits.chunk_extension_bytes,
       underscores: limits.underscores,
       heldBodyBytes: limits.held_body_bytes,
+      retryBodyBytes: limits.retry_body_bytes,
+      replayBodyBytes: limits.replay_body_bytes,
+      keptBodiesBytes: limits.kept_bodies_bytes,
       streams: limits.streams,
       clientBytesPerSecond: limits.client_bytes_per_second,
       waitingPerApp: limits.waiting_per_app,

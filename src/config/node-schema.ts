@@ -168,6 +168,26 @@ const limits = z
       .describe(
         "Longest body that is taken whole before a machine is looked for, so that a slow client occupies none and a failed attempt can be made again. One without a length, or whose client waits for a 100, goes on as it comes.",
       ),
+    retry_body_bytes: z
+      .int()
+      .min(0)
+      .max(1_073_741_824)
+      .default(10_485_760)
+      .describe(
+        "Longest body that is kept while it goes on as it comes, so that a request that may be made twice can be sent again; 0 keeps none.",
+      ),
+    replay_body_bytes: z
+      .int()
+      .min(0)
+      .max(1_073_741_824)
+      .default(1_048_576)
+      .describe("The same of every other request, for a machine that hands it on to another one; 0 keeps none."),
+    kept_bodies_bytes: z
+      .int()
+      .min(0)
+      .max(17_179_869_184)
+      .default(67_108_864)
+      .describe("Most bytes of such bodies that a worker keeps at once; those beyond are not sent again."),
     streams: z.int().min(1).max(1_000).default(128).describe("Most requests at once on one HTTP/2 connection."),
     client_bytes_per_second: z
       .int()

@@ -8,44 +8,21 @@ import { EditedFields } from "../http/edited-head.ts";
 import { joinedValue } from "../http/joined-value.ts";
 import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
 import type { HttpOptions } from "../core/app.ts";
-import type { Deadlines } from "../core/deadlines.ts";
 import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import type { CarriedExchange, Carrier } from "../upstream/connection.ts";
 import { machineFields, machineHead, type AddedField, type ClientFacts, type RequestFacts } from "../upstream/forward.ts";
-import { isInPanic, type Attempted, type Attempts } from "./attempts.ts";
+import { isInPanic, type Attempted } from "./attempts.ts";
 import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 import { negotiateCompression } from "./compression.ts";
-import type { Compressor, Compressors, CompressorSink } from "./compressor.ts";
+import type { Compressor, CompressorSink } from "./compressor.ts";
 import { editResponse } from "./edit-response.ts";
-import { canBeHeld, HeldBody } from "./held-body.ts";
+import type { ExchangeDriver } from "./exchange-driver.ts";
 import { IdleWatch } from "./idle-watch.ts";
+import { canBeHeld, type KeptBody, wholeBody } from "./kept-body.ts";
 import { respondWithError, respondWithKeyAuthorization, respondWithRedirect } from "./respond.ts";
 import { isTakenForTunnel, isUpgradeAsked } from "./upgrade.ts";
 import { WebSocketTunnel, type WebSocketEnds } from "./web-socket.ts";
-
-/** What decides for an exchange; `RequestHandler` in handle-request.ts. */
-export interface ExchangeDriver {
-  readonly attempts: Attempts;
-  readonly compressors: Compressors;
-  readonly deadlines: Deadlines;
-  /** How long a request may take from its head to the end of its response; 0: for ever. */
-  readonly totalMs: number;
-  /** Longest body that is held until it is whole. */
-  readonly heldBodyBytes: number;
-  /** The node is about to end. */
-  isDraining(): boolean;
-  handle(exchange: Exchange): void;
-  /** The body that was waited for is here. */
-  onBodyHeld(exchange: Exchange): void;
-  /** Tries again after a failed attempt, elsewhere if it can. `wasStale`: the failure says nothing about the machine. */
-  onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void;
-  /** A request that waited tries to go on. */
-  onGateOpen(exchange: Exchange): boolean;
-  attempt(exchange: Exchange, machine: EdgeMachine): void;
-  /** The exchange is over, whatever became of it. */
-  onDone(exchange: Exchange): void;
-}
 
 /** How long both ends of a WebSocket may take to answer to a close frame. */
 const GOODBYE_MS = 5000;
@@ -82,8 +59,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   #webSocket: WebSocketTunnel | null = null;
   #requestEnded = false;
   #trailersTaken = false;
-  /** The whole body, for every attempt; null where it goes on as it comes. */
-  #body: HeldBody | null = null;
+  /** All of the body that has come, for every attempt; null where nothing has, or where it is not kept. */
+  #body: KeptBody | null = null;
   /** The machine takes no more of the request's body for now. */
   #isBodyBlocked = false;
   /** Until the end of the response, where the node limits how long a request may take in all. */
@@ -136,9 +113,9 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     return this.options !== null && this.options.idleTimeoutMs > 0;
   }
 
-  /** Has the client's body been touched? Then the request cannot be sent again. */
-  get bodyTaken(): boolean {
-    return (this.#body === null && this.bytesReceived > 0) || this.#trailersTaken;
+  /** Could another attempt send all of the request that has come? */
+  get canResend(): boolean {
+    return this.#body !== null || (this.bytesReceived === 0 && !this.#trailersTaken);
   }
 
   get isPanic(): boolean {
@@ -165,7 +142,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   holdsBody(): boolean {
     if (!canBeHeld(this.head, this.#driver.heldBodyBytes)) return false;
     this.state = "holding";
-    this.#body = new HeldBody();
+    this.#body = wholeBody();
     this.channel.resumeBody();
     return true;
   }
@@ -211,10 +188,11 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.state = "sent";
     if (this.watchesSilence) this.#watchIdle(this.options!.idleTimeoutMs);
     if (this.requestBody === "none") return;
-    if (this.#body !== null) this.#body.sendTo(this.upstream!);
+    this.#isBodyBlocked = this.#body?.sendTo(this.upstream!) === false;
     // An earlier attempt may have seen the end of a body that was empty.
-    else if (this.#requestEnded) this.upstream!.sendEnd();
-    else this.channel.resumeBody();
+    if (this.#requestEnded) {
+      if (this.#body === null) this.upstream!.sendEnd();
+    } else if (!this.#isBodyBlocked) this.channel.resumeBody();
   }
 
   onUpstreamDrain(): void {
@@ -259,6 +237,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
       return;
     }
     this.state = "responding";
+    this.#dropBody();
     if (this.options === null) this.channel.sendHead(head, this);
     else this.#sendEditedHead(head, this.options);
     if (head.status === 101) this.#openTunnel(head.upgrade);
@@ -329,23 +308,28 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onRequestData(buffer: Buffer, start: number, end: number): void {
+    const isFirst = this.bytesReceived === 0;
     this.bytesReceived += end - start;
-    if (this.state === "holding") return this.#body!.append(buffer, start, end);
+    if (this.state === "holding") return void this.#body!.append(buffer, start, end);
     if (this.isBodyTooLarge(this.bytesReceived)) return this.onClientFailed("body_too_large");
     this.#idle?.touch();
+    if (isFirst && !this.responseStarted) this.#body = this.#driver.keptBodies.begin(this.head);
+    if (this.#body?.append(buffer, start, end) === false) this.#dropBody();
     if (this.upstream === null || this.upstream.sendData(buffer, start, end)) return;
     this.#isBodyBlocked = true;
     this.channel.pauseBody();
   }
 
   onRequestTrailers(fields: Fields): void {
-    if (this.state === "holding") return this.#body!.setTrailers(fields);
-    this.#trailersTaken = true;
+    if (this.#body === null) this.#trailersTaken = true;
+    else this.#body.setTrailers(fields);
+    if (this.state === "holding") return;
     this.upstream?.sendTrailers(fields);
   }
 
   onRequestEnd(): void {
     this.#requestEnded = true;
+    this.#body?.setEnd();
     if (this.state === "holding") {
       this.state = "routing";
       this.#driver.onBodyHeld(this);
@@ -411,6 +395,11 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   onGateFailed(error: ProxyError): void {
     this.#driver.attempts.onGateFailed(this, error);
     this.channel.flush();
+  }
+
+  #dropBody(): void {
+    this.#body?.drop();
+    this.#body = null;
   }
 
   #watchIdle(timeoutMs: number): void {
@@ -485,6 +474,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     if (this.isWaiting) this.#driver.attempts.leaveGate(this);
     this.state = "done";
     this.#leaveIdle();
+    this.#dropBody();
     this.#total?.stop();
     this.#compressor?.destroy();
     this.#compressor = null;

@@ -17,8 +17,10 @@ import type { ClientChannel } from "./client-channel.ts";
 import type { Compressors } from "./compressor.ts";
 import type { Sender } from "./client-connection.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
-import { Exchange, type ExchangeDriver } from "./exchange.ts";
+import { Exchange } from "./exchange.ts";
+import type { ExchangeDriver } from "./exchange-driver.ts";
 import { hstsValue } from "./hsts.ts";
+import type { KeptBodies } from "./kept-body.ts";
 import { httpsLocation, type HttpsPorts } from "./redirects.ts";
 import { respondWithError } from "./respond.ts";
 
@@ -33,6 +35,7 @@ export interface RequestHandlerOptions {
   readonly totalMs: number;
   /** Longest body that is taken whole before a machine is looked for. */
   readonly heldBodyBytes: number;
+  readonly keptBodies: KeptBodies;
   readonly compressors: Compressors;
   readonly httpsPorts: () => HttpsPorts;
   /** Since when a host name is served with a certificate that browsers trust, in milliseconds since the epoch; null: it is not. */
@@ -53,6 +56,7 @@ export class RequestHandler implements ExchangeDriver {
   readonly deadlines: Deadlines;
   readonly totalMs: number;
   readonly heldBodyBytes: number;
+  readonly keptBodies: KeptBodies;
   readonly #options: RequestHandlerOptions;
   readonly #microseconds = new MicrosecondText();
 
@@ -63,6 +67,7 @@ export class RequestHandler implements ExchangeDriver {
     this.deadlines = options.deadlines;
     this.totalMs = options.totalMs;
     this.heldBodyBytes = options.heldBodyBytes;
+    this.keptBodies = options.keptBodies;
   }
 
   /** Opens the exchange of a request; its channel begins it. */
@@ -110,7 +115,7 @@ export class RequestHandler implements ExchangeDriver {
     const attempt = {
       method: exchange.head.method,
       wasSent,
-      bodyTaken: exchange.bodyTaken,
+      canResend: exchange.canResend,
       responseStarted: exchange.responseStarted,
     };
     if (!isRetryable(error, attempt) || exchange.attempts >= this.#options.maxAttempts) return exchange.refuse(error.code);

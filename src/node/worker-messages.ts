@@ -52,6 +52,9 @@ export interface WorkerLimits {
   readonly chunkExtensionBytes: number;
   readonly underscores: "pass" | "drop" | "refuse";
   readonly heldBodyBytes: number;
+  readonly retryBodyBytes: number;
+  readonly replayBodyBytes: number;
+  readonly keptBodiesBytes: number;
   readonly streams: number;
   readonly clientBytesPerSecond: number;
   readonly waitingPerApp: number;

@@ -19,8 +19,8 @@ const dead = await deadPort();
 const far = await ScriptedBackend.start();
 const near = await ScriptedBackend.start();
 const edge: Edge = await startEdge({
-  // Bodies go on as they come; those that are held are in held-bodies.test.ts.
-  tables: "[limits]\nheld_body_bytes = 0",
+  // Bodies go on as they come, and nothing of them is kept; held-bodies.test.ts and kept-bodies.test.ts have the others.
+  tables: "[limits]\nheld_body_bytes = 0\nretry_body_bytes = 0\nreplay_body_bytes = 0",
   apps: {
     halfdead: twoMachines("halfdead", dead, far.port),
     dead: twoMachines("dead", dead, dead),

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { ERRORS, ProxyError, type ErrorCode } from "../../src/core/errors.ts";
 import { isRetryable, type AttemptState } from "../../src/upstream/retryable.ts";
 
-const FRESH: AttemptState = { method: "GET", wasSent: true, bodyTaken: false, responseStarted: false };
+const FRESH: AttemptState = { method: "GET", wasSent: true, canResend: true, responseStarted: false };
 const retry = (code: ErrorCode, state: Partial<AttemptState> = {}): boolean => isRetryable(new ProxyError(code), { ...FRESH, ...state });
 
 const IDEMPOTENT = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
@@ -30,7 +30,7 @@ test("nothing is sent again once the client has seen part of a response, or part
   for (const code of Object.keys(ERRORS) as ErrorCode[]) {
     for (const wasSent of [true, false]) {
       assert.equal(retry(code, { wasSent, responseStarted: true }), false, code);
-      assert.equal(retry(code, { wasSent, bodyTaken: true }), false, code);
+      assert.equal(retry(code, { wasSent, canResend: false }), false, code);
     }
   }
 });
