@@ -21,6 +21,7 @@ import { MachineLoad } from "./catalog/machine-load.ts";
 import { createSelfSigned } from "./certs/sign.ts";
 import { Checker } from "./health/checker.ts";
 import { verdict } from "./health/verdict.ts";
+import { BusyMachines } from "./wake/busy.ts";
 import { Host } from "./wake/host.ts";
 import { Idler } from "./wake/idler.ts";
 import { Waker } from "./wake/waker.ts";
@@ -145,8 +146,10 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     },
     onRemoved: (app, id) => {
       checker.forget(id);
+      busy.forget(id);
       catalog.removeMachine(app, id);
     },
+    onLeaving: (machine) => workers.broadcast({ type: "leave_tunnels", machine }),
     now: Date.now,
     random: Math.random,
     drainMs: node.timeouts.drainMs,
@@ -169,7 +172,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     log,
     now: Date.now,
   });
-  const idler = new Idler({ host, apps: () => catalog.apps, load: machineLoad, log });
+  const busy = new BusyMachines(() => performance.now());
+  const idler = new Idler({ host, apps: () => catalog.apps, load: machineLoad, isBusy: (id) => busy.isBusy(id), log });
 
   // The data plane
   const metrics: Metrics = new Metrics({
@@ -206,6 +210,8 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
         return metrics.add(message.report);
       case "served":
         return reportWake(message);
+      case "busy":
+        return busy.note(message.machine, message.seconds);
       default:
     }
   };

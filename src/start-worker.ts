@@ -140,6 +140,7 @@ class Worker {
       deadlines: this.#deadlines,
       challenges: this.#challenges,
       isDraining: () => this.#isDraining,
+      isLeaving: ({ slot }) => load.isClosed(slot),
       totalMs: timeouts.totalMs,
       heldBodyBytes: limits.heldBodyBytes,
       keptBodies: new KeptBodies({
@@ -150,6 +151,7 @@ class Worker {
       compressors: new Compressors(limits.compressors),
       httpsPorts: () => this.#httpsPorts,
       trustedSince: (hostname) => this.#sni.trustedSince(hostname),
+      onBusyWord: ({ id }, seconds) => this.#send({ type: "busy", machine: id, seconds }),
       onDone: (exchange) => this.#onDone(exchange),
       onUnreadable: (sender, code, requestId) => {
         this.#traffic.countError(code);
@@ -221,6 +223,9 @@ class Worker {
         break;
       case "wake_failed":
         this.#gate.onWakeFailed(message.app, message.service, new ProxyError(message.code, message.message));
+        break;
+      case "leave_tunnels":
+        this.#handler.leaveTunnels(message.machine);
         break;
       case "report":
         this.#report();

@@ -53,6 +53,7 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     regionPolicy: kittiwake.region_policy,
     idleTimeoutMs: kittiwake.idle_timeout,
     wakeTimeoutMs: kittiwake.wake_timeout,
+    minMachinesRunning: kittiwake.min_machines_running,
     warmDetour: kittiwake.warm_detour,
     errorPages: readErrorPages(document, findings),
     clientAuth: readClientAuth(document, services, findings),

@@ -94,6 +94,11 @@ const kittiwake = z
       .meta({ description: "When traffic may leave the edge's own region.", pending: ["local-preferred", "local-only"] }),
     idle_timeout: duration({ minMs: 1 }).prefault("5m").describe("How long a machine may be without load before it sleeps."),
     wake_timeout: duration({ minMs: 1 }).prefault("30s").describe("How long a request may be held while a machine wakes."),
+    min_machines_running: z.record(regionCode(), z.int().min(0)).default({}).meta({
+      description:
+        "By region, how many machines of each process group stay awake there; in the primary region in place of what its services say.",
+      kind: "a table of numbers",
+    }),
     warm_detour: z
       .boolean()
       .default(true)

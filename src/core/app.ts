@@ -26,6 +26,8 @@ export interface App {
   readonly regionPolicy: RegionPolicy;
   readonly idleTimeoutMs: number;
   readonly wakeTimeoutMs: number;
+  /** By region: machines of each process group that stay awake there, in place of what its services say for the primary region. */
+  readonly minMachinesRunning: Readonly<Record<string, number>>;
   readonly warmDetour: boolean;
   /** The app's own pages for errors of the edge: HTML by status ("503"), by class ("5xx"), or for all others ("default"). */
   readonly errorPages: Readonly<Record<string, string>>;

@@ -1,5 +1,6 @@
 // What an exchange asks of whoever decides for it: its part of the bargain between exchange.ts and handle-request.ts.
 
+import type { ResponseHead } from "../http/message.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import type { ProxyError } from "../core/errors.ts";
 import type { Attempts } from "./attempts.ts";
@@ -19,8 +20,10 @@ export interface ExchangeDriver {
   readonly heldBodyBytes: number;
   /** Copies of longer ones. */
   readonly keptBodies: KeptBodies;
-  /** The node is about to end. */
-  isDraining(): boolean;
+  /** The machine says for how long it is busy with what the edge cannot see. */
+  onBusyWord(exchange: Exchange, head: ResponseHead): void;
+  /** A WebSocket goes through. */
+  onWebSocket(exchange: Exchange): void;
   handle(exchange: Exchange): void;
   /** The body that was waited for is here. */
   onBodyHeld(exchange: Exchange): void;

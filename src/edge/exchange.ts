@@ -4,6 +4,7 @@
 //     holding ──► routing ──► waiting ──► sent ──► responding ──► done
 //                    └───────────────────►│  └────► tunnel ──────┘
 
+import { FIELD } from "../http/field-names.ts";
 import { EditedFields } from "../http/edited-head.ts";
 import { joinedValue } from "../http/joined-value.ts";
 import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
@@ -227,6 +228,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   onHead(head: ResponseHead): void {
     this.respondedMs = performance.now();
     this.status = head.status;
+    if (head.fields.find(FIELD.kittiwakeBusy) !== -1) this.#driver.onBusyWord(this, head);
     this.#idle?.touch();
     // A tunnel follows a whole request.
     const isWhole = this.requestBody === "none" || this.#requestEnded;
@@ -452,7 +454,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.#total?.stop();
     if (protocol === "websocket") this.#webSocket = new WebSocketTunnel(this.#webSocketEnds());
     this.channel.openTunnel();
-    if (this.#driver.isDraining()) this.leaveTunnel();
+    if (this.#webSocket !== null) this.#driver.onWebSocket(this);
   }
 
   #endTunnelSide(): void {

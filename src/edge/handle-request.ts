@@ -2,7 +2,8 @@
 // edge/attempts.ts (a place on a machine by routing/balancer.ts, or wake/gate.ts if all are asleep or full), upstream/forward.ts (one
 // attempt) and edge/respond.ts (any failure). The gate comes after every refusal, so that a scanner makes nobody pay for a start.
 
-import type { RequestHead } from "../http/message.ts";
+import { FIELD } from "../http/field-names.ts";
+import type { RequestHead, ResponseHead } from "../http/message.ts";
 import type { ClientAuth, Hsts } from "../core/app.ts";
 import type { ErrorCode, ProxyError } from "../core/errors.ts";
 import type { Deadlines } from "../core/deadlines.ts";
@@ -31,6 +32,8 @@ export interface RequestHandlerOptions {
   readonly deadlines: Deadlines;
   readonly challenges: ChallengeAnswers;
   readonly isDraining: () => boolean;
+  /** The machine takes no more requests: it is about to sleep, or to end. */
+  readonly isLeaving: (machine: EdgeMachine) => boolean;
   /** How long a request may take in all; 0: for ever. */
   readonly totalMs: number;
   /** Longest body that is taken whole before a machine is looked for. */
@@ -41,6 +44,8 @@ export interface RequestHandlerOptions {
   /** Since when a host name is served with a certificate that browsers trust, in milliseconds since the epoch; null: it is not. */
   readonly trustedSince: (hostname: string) => number | null;
   readonly maxAttempts: number;
+  /** The machine is not to sleep for so many seconds, whatever its load. */
+  readonly onBusyWord: (machine: EdgeMachine, seconds: number) => void;
   readonly onDone: (exchange: Exchange) => void;
   /** A request that could not be read as one. */
   readonly onUnreadable: (sender: Sender, code: ErrorCode, requestId: string) => void;
@@ -59,6 +64,7 @@ export class RequestHandler implements ExchangeDriver {
   readonly keptBodies: KeptBodies;
   readonly #options: RequestHandlerOptions;
   readonly #microseconds = new MicrosecondText();
+  readonly #webSockets = new Set<Exchange>();
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
@@ -79,8 +85,24 @@ export class RequestHandler implements ExchangeDriver {
     return new Exchange(this, channel, head, id, ids.traceparent(), this.#microseconds.of(startedUs), nowMs);
   }
 
-  isDraining(): boolean {
-    return this.#options.isDraining();
+  onBusyWord({ machine }: Exchange, { fields }: ResponseHead): void {
+    const word = fields.value(fields.find(FIELD.kittiwakeBusy));
+    if (machine !== null && /^\d{1,6}$/.test(word)) this.#options.onBusyWord(machine, Number(word));
+  }
+
+  onWebSocket(exchange: Exchange): void {
+    this.#webSockets.add(exchange);
+    const { isDraining, isLeaving } = this.#options;
+    if (isDraining() || (exchange.machine !== null && isLeaving(exchange.machine))) exchange.leaveTunnel();
+  }
+
+  /** Tells both ends of every WebSocket to a machine that the server goes away (reference section 2.5). */
+  leaveTunnels(machineId: string): void {
+    for (const exchange of this.#webSockets) {
+      if (exchange.machine?.id !== machineId) continue;
+      exchange.leaveTunnel();
+      exchange.channel.flush();
+    }
   }
 
   /** The fixed order, of which challenges come first; `#handleForHost` has the rest. */
@@ -146,6 +168,7 @@ export class RequestHandler implements ExchangeDriver {
   }
 
   onDone(exchange: Exchange): void {
+    if (this.#webSockets.size > 0) this.#webSockets.delete(exchange);
     this.#options.onDone(exchange);
   }
 

@@ -54,6 +54,7 @@ export const FIELD = {
   xClientCertFingerprint: 48,
   xClientCertSan: 49,
   strictTransportSecurity: 50,
+  kittiwakeBusy: 51,
 } as const;
 
 const NAMES: Readonly<Record<string, number>> = {
@@ -106,6 +107,7 @@ const NAMES: Readonly<Record<string, number>> = {
   "x-client-cert-fingerprint": FIELD.xClientCertFingerprint,
   "x-client-cert-san": FIELD.xClientCertSan,
   "strict-transport-security": FIELD.strictTransportSecurity,
+  "kittiwake-busy": FIELD.kittiwakeBusy,
 };
 
 /** One more than the highest id. */

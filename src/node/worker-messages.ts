@@ -90,6 +90,8 @@ export type ToWorker =
   | { readonly type: "challenge_unknown"; readonly kind: WorkerChallengeKind; readonly name: string }
   | { readonly type: "woken"; readonly app: string; readonly service: string }
   | { readonly type: "wake_failed"; readonly app: string; readonly service: string; readonly code: ErrorCode; readonly message: string }
+  /** WebSockets to the machine are told that the server goes away. */
+  | { readonly type: "leave_tunnels"; readonly machine: string }
   | { readonly type: "report" }
   /** Answered with "taken": all that was sent before has been. */
   | { readonly type: "mark"; readonly mark: number }
@@ -108,6 +110,8 @@ export type FromWorker =
   | { readonly type: "wake"; readonly app: string; readonly service: string; readonly reason: "asleep" | "busy" }
   /** The first request after a wake is on its way to the machine. */
   | { readonly type: "served"; readonly app: string; readonly machine: string; readonly heldMs: number }
+  /** The machine says that it is not to sleep for so long. */
+  | { readonly type: "busy"; readonly machine: string; readonly seconds: number }
   | { readonly type: "report"; readonly report: TrafficReport }
   | { readonly type: "taken"; readonly mark: number }
   | { readonly type: "drained" }

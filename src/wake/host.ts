@@ -24,6 +24,8 @@ export interface HostOptions {
   /** Synchronous, in the order in which things happen; must not throw. */
   readonly onChange: (record: MachineRecord) => void;
   readonly onRemoved: (app: string, id: string) => void;
+  /** A machine with load is about to sleep or to end: its WebSockets should be ended in their own language. Default: nobody does. */
+  readonly onLeaving?: (machineId: string) => void;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly random: () => number;
@@ -72,6 +74,7 @@ export class Host implements DriverEvents {
         this.#machines.delete(id);
         options.onRemoved(app, id);
       },
+      onLeaving: options.onLeaving ?? (() => {}),
     };
   }
 
@@ -147,9 +150,9 @@ export class Host implements DriverEvents {
     return await this.#find(app, id).suspend();
   }
 
-  /** Puts a machine without load to sleep; false if it has some, or is not started. */
-  async sleep(app: string, id: string, how: "stop" | "suspend"): Promise<boolean> {
-    return await this.#find(app, id).sleep(how);
+  /** Puts a machine to sleep; false if it stays awake. See HostedMachine. */
+  async sleep(app: string, id: string, how: "stop" | "suspend", isIdle: boolean): Promise<boolean> {
+    return await this.#find(app, id).sleep(how, isIdle);
   }
 
   /** How long its crashes keep a machine from being started; 0: not at all. */

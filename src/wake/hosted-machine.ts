@@ -3,6 +3,7 @@
 //
 //     start ─► back-off after crashes ─► resume, or record and launch ─► port accepts ─► slot opens ─► started
 //     stop, suspend, new plan, removal ─► slot closes ─► what is in flight drains, bounded ─► driver
+//     sleep ─► slot closes, WebSockets are told ─► what is in flight ends, or is needed after all: slot opens ─► stop, suspend
 //     exit ─► slot closes at once ─► restart policy
 
 import { ProxyError } from "../core/errors.ts";
@@ -37,6 +38,8 @@ export interface HostedMachineOptions extends PublishedRecordOptions {
   /** How long requests in flight may hold up a stop. */
   readonly drainMs: number;
   onRemoved(app: string, id: string): void;
+  /** Its slot has closed while it has load: tunnels to it that can be ended in their own language should be. */
+  onLeaving(id: string): void;
 }
 
 export class HostedMachine {
@@ -48,6 +51,8 @@ export class HostedMachine {
   #plan: MachinePlan;
   #attempt: StartAttempt | null = null;
   #leaving = false;
+  /** Aborted when it is to stay awake after all; null: it is not about to fall asleep. */
+  #parting: AbortController | null = null;
   #lastStderr = "";
 
   /** @param stored what an earlier node wrote about it; null for a new machine */
@@ -86,6 +91,7 @@ export class HostedMachine {
    */
   async start(options: StartOptions = {}): Promise<Started> {
     this.#mustExist();
+    this.#stay();
     if (this.record.state === "started" && this.#queue.idle) return { record: this.record, startMs: 0 };
     if (options.fresh === true && this.startableInMs() > 0) {
       this.#crashes.clear();
@@ -115,12 +121,23 @@ export class HostedMachine {
   }
 
   /**
-   * Puts it to sleep if it is started and nothing is in flight or asked of it. Its slot closes in the same turn, so that no request
-   * slips in. Resolves to false otherwise, and nothing has changed.
+   * Puts it to sleep if it is started and nothing is asked of it. Its slot closes in the same turn, so that no request slips in.
+   *
+   * @param isIdle true: only if nothing is in flight. false: what is in flight ends first; a start meanwhile keeps the machine awake, and
+   *   so does a request that takes longer than a drain may (reference section 6.1)
+   * @returns false when it stays awake, and nothing has changed
    */
-  async sleep(how: "stop" | "suspend"): Promise<boolean> {
-    if (this.record.state !== "started" || !this.#queue.idle || !this.#plan.driver.canStart) return false;
-    if (!this.#options.load.closeWhenIdle(this.record.id)) return false;
+  async sleep(how: "stop" | "suspend", isIdle: boolean): Promise<boolean> {
+    if (this.record.state !== "started" || !this.#queue.idle || !this.#plan.driver.canStart || this.#parting !== null) return false;
+    if (!this.#options.load.closeWhenIdle(this.record.id)) {
+      if (isIdle) return false;
+      const parting = new AbortController();
+      const isEmpty = await this.#part(parting);
+      if (this.#parting !== parting) return false;
+      if (!isEmpty) this.#stay();
+      this.#parting = null;
+      if (!isEmpty) return false;
+    }
     await this.#queue.run(how, () => (how === "stop" ? this.#stop(false) : this.#suspend(false)));
     return true;
   }
@@ -191,6 +208,29 @@ export class HostedMachine {
     if (this.record.cordoned !== cordoned) this.#record.change({ cordoned });
   }
 
+  /** Takes leave of what is in flight. Resolves to true when nothing is any more. */
+  async #part(parting: AbortController): Promise<boolean> {
+    const { load, drainMs, onLeaving } = this.#options;
+    const { id } = this.record;
+    this.#parting = parting;
+    load.close(id);
+    onLeaving(id);
+    return await drain(load, id, drainMs, parting.signal);
+  }
+
+  /** Whoever is about to fall asleep takes requests again. */
+  #stay(): void {
+    if (this.#parting === null) return;
+    this.#partNoMore();
+    if (this.record.state === "started") this.#options.load.open(this.record.id);
+  }
+
+  /** Something else becomes of it; its slot is in other hands. */
+  #partNoMore(): void {
+    this.#parting?.abort();
+    this.#parting = null;
+  }
+
   // What the queue runs.
 
   async #start(): Promise<Started> {
@@ -219,6 +259,7 @@ export class HostedMachine {
   async #stop(drained: boolean): Promise<MachineRecord> {
     const { state, handle, id } = this.record;
     if (state === "created" || (state === "stopped" && handle === null)) return this.record;
+    this.#partNoMore();
     this.#options.load.close(id);
     this.#record.change({ state: "stopping", reason: "" });
     if (drained && state === "started") await this.#drain();
@@ -241,6 +282,7 @@ export class HostedMachine {
       throw new ProxyError("machine_state", `machine ${this.#title} is ${state}; only a started machine can be suspended`);
     }
     if (!driver.canSuspend) return await this.#stop(drained);
+    this.#partNoMore();
     this.#options.load.close(id);
     this.#record.change({ state: "suspending" });
     if (drained) await this.#drain();
@@ -272,6 +314,7 @@ export class HostedMachine {
 
   /** It ended, unasked: what now is its restart policy's choice. */
   #ended(exit: MachineExit, reason: string): void {
+    this.#partNoMore();
     this.#options.load.close(this.record.id);
     const { restart } = this.#plan;
     const clean = exit.exitCode === 0 && restart.policy !== "always";
@@ -311,7 +354,8 @@ export class HostedMachine {
   }
 
   async #drain(): Promise<void> {
-    const { load, drainMs } = this.#options;
+    const { load, drainMs, onLeaving } = this.#options;
+    if (load.inFlight(this.record.id) > 0) onLeaving(this.record.id);
     const empty = await drain(load, this.record.id, drainMs, this.#closing.signal);
     if (!empty) this.#record.log.warn({ inFlight: load.inFlight(this.record.id) }, "machine still has requests in flight, going on");
   }

@@ -1,5 +1,5 @@
-// Puts machines to sleep that had no load for idle_timeout. Load is what the edge sees: something in flight, or a claim since the last
-// look; probes and background work are none (reference section 6.1). A component of the node.
+// Puts machines to sleep that are not needed, as sleep-plan.ts has it. Load is what the edge sees: something in flight, or a claim since the
+// last look; probes and background work are none (reference section 6.1). A component of the node.
 
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -10,11 +10,13 @@ import type { Component } from "../core/component.ts";
 import type { MachineRecord } from "../core/machine.ts";
 import type { LoadControl } from "./load-control.ts";
 import { minRunning, servicesOf } from "./machine-plan.ts";
+import { chooseSleeper, observe, type Sleeper, type Watched } from "./sleep-plan.ts";
 
 /** What the idler needs of the host. */
 export interface SleepyMachines {
   machines(): readonly MachineRecord[];
-  sleep(app: string, id: string, how: "stop" | "suspend"): Promise<boolean>;
+  /** @param isIdle false: it may have load, which it gets rid of first */
+  sleep(app: string, id: string, how: "stop" | "suspend", isIdle: boolean): Promise<boolean>;
 }
 
 export interface IdlerOptions {
@@ -22,17 +24,17 @@ export interface IdlerOptions {
   /** The apps as they are configured now. */
   readonly apps: () => readonly App[];
   readonly load: Pick<LoadControl, "inFlight" | "activity">;
+  /** The machine says that it is busy. */
+  readonly isBusy: (machineId: string) => boolean;
   readonly log: Logger;
   /** Milliseconds of a clock that never jumps, so that a corrected wall clock puts nothing to sleep. @default performance.now */
   readonly now?: () => number;
 }
 
-/** Since when a machine is idle, and what was seen then. */
-interface Idle {
-  sinceMs: number;
-  activity: number;
-  /** Of the record: tells one run of a machine from the next. */
-  readonly changedAtMs: number;
+/** The machines of a region and process group that run. */
+interface Running {
+  readonly members: string;
+  readonly sinceMs: number;
 }
 
 const LONGEST_PAUSE_MS = 1000;
@@ -42,7 +44,10 @@ export class Idler implements Component {
   readonly name = "idler";
   readonly #options: IdlerOptions;
   readonly #now: () => number;
-  #idle = new Map<string, Idle>();
+  #watched = new Map<string, Watched>();
+  #running = new Map<string, Running>();
+  /** On their way to sleep. */
+  readonly #leaving = new Set<string>();
 
   constructor(options: IdlerOptions) {
     this.#options = options;
@@ -71,56 +76,73 @@ export class Idler implements Component {
     const { apps, host } = this.#options;
     const declared = new Map(apps().map((app) => [app.name, app]));
     const groups = Map.groupBy(host.machines(), ({ app, region, group }) => `${app} ${region} ${group}`);
-    const seen = new Map<string, Idle>();
+    const watched = new Map<string, Watched>();
+    const running = new Map<string, Running>();
     const sleeping: Promise<void>[] = [];
-    for (const machines of groups.values()) {
+    for (const [key, machines] of groups) {
       const app = declared.get(machines[0]?.app ?? "");
       if (app === undefined) continue;
-      for (const machine of machines) if (machine.state === "started") seen.set(machine.id, this.#look(machine));
-      const chosen = this.#choose(app, machines, seen);
+      const awake = machines.filter(({ state, id }) => state === "started" && !this.#leaving.has(id));
+      const softLimit = softLimitOf(app, machines[0]?.group ?? "");
+      for (const machine of awake) watched.set(machine.id, this.#look(machine, softLimit));
+      const members = awake.map(({ id, changedAtMs }) => `${id} ${changedAtMs}`).join();
+      const before = this.#running.get(key);
+      const group = before?.members === members ? before : { members, sinceMs: this.#now() };
+      running.set(key, group);
+      const chosen = this.#choose(app, awake, watched, softLimit, group.sinceMs);
       if (chosen !== null) sleeping.push(this.#sleep(app, chosen, machines));
     }
-    this.#idle = seen;
+    this.#watched = watched;
+    this.#running = running;
     return Promise.all(sleeping);
   }
 
-  #look({ id, changedAtMs }: MachineRecord): Idle {
+  #look({ id, changedAtMs }: MachineRecord, softLimit: number): Watched {
     const { load } = this.#options;
-    const activity = load.activity(id);
-    const before = this.#idle.get(id);
-    const isIdle = before?.changedAtMs === changedAtMs && before.activity === activity && load.inFlight(id) === 0;
-    return isIdle ? before : { sinceMs: this.#now(), activity, changedAtMs };
+    const look = { id, run: changedAtMs, inFlight: load.inFlight(id), activity: load.activity(id) };
+    return observe(this.#watched.get(id), look, softLimit, this.#now());
   }
 
-  /** The machine that has been idle longest, if it may sleep. `machines` are those of one region and process group. */
-  #choose(app: App, machines: readonly MachineRecord[], seen: ReadonlyMap<string, Idle>): MachineRecord | null {
-    const [first] = machines;
-    if (first === undefined) return null;
-    const services = servicesOf(app, first.group);
-    if (leastAggressiveAutoStop(services) === "off") return null;
-    const running = machines.filter((machine) => machine.state === "started");
-    const kept = first.region === app.primaryRegion ? minRunning(services) : 0;
-    if (running.length <= kept) return null;
-    const sinceMs = (machine: MachineRecord): number => seen.get(machine.id)?.sinceMs ?? Infinity;
-    const longest = running.reduce((a, b) => (sinceMs(b) < sinceMs(a) ? b : a));
-    return this.#now() - sinceMs(longest) >= app.idleTimeoutMs ? longest : null;
+  /** `awake` are those of one region and process group. */
+  #choose(
+    app: App,
+    awake: readonly MachineRecord[],
+    watched: ReadonlyMap<string, Watched>,
+    softLimit: number,
+    settledSinceMs: number,
+  ): Sleeper | null {
+    const [first] = awake;
+    if (first === undefined || leastAggressiveAutoStop(servicesOf(app, first.group)) === "off") return null;
+    const running = awake.map(({ id }) => watched.get(id)!);
+    const keep = minRunning(app, first.group, first.region);
+    const { isBusy } = this.#options;
+    return chooseSleeper({ running, keep, softLimit, idleTimeoutMs: app.idleTimeoutMs, settledSinceMs, isBusy }, this.#now());
   }
 
-  async #sleep(app: App, machine: MachineRecord, machines: readonly MachineRecord[]): Promise<void> {
+  async #sleep(app: App, { id, isIdle }: Sleeper, machines: readonly MachineRecord[]): Promise<void> {
     const { host, log } = this.#options;
-    const how = leastAggressiveAutoStop(servicesOf(app, machine.group)) === "suspend" ? "suspend" : "stop";
-    const left = machines.filter(({ state, id }) => state === "started" && id !== machine.id).length;
+    const { group, region } = machines.find((machine) => machine.id === id)!;
+    const how = leastAggressiveAutoStop(servicesOf(app, group)) === "suspend" ? "suspend" : "stop";
+    const left = machines.filter((machine) => machine.state === "started" && machine.id !== id && !this.#leaving.has(machine.id)).length;
+    this.#leaving.add(id);
     try {
-      // A request was quicker: the next look sees it.
-      if (!(await host.sleep(app.name, machine.id, how))) return;
+      // A request was quicker, or something on it would not end: what follows is counted anew.
+      if (!(await host.sleep(app.name, id, how, isIdle))) return;
       const verb = how === "suspend" ? "autosuspending" : "autostopping";
-      const where = `(region=${machine.region}, process group=${machine.group})`;
+      const where = `(region=${region}, process group=${group})`;
       log.info(
-        { app: app.name, machine: machine.id, region: machine.region },
-        `App ${app.name} has excess capacity, ${verb} machine ${machine.id}. ${left} out of ${machines.length} machines left running ${where}`,
+        { app: app.name, machine: id, region },
+        `App ${app.name} has excess capacity, ${verb} machine ${id}. ${left} out of ${machines.length} machines left running ${where}`,
       );
     } catch (error) {
-      log.warn({ err: error, app: app.name, machine: machine.id, region: machine.region }, "machine cannot be put to sleep");
+      log.warn({ err: error, app: app.name, machine: id, region }, "machine cannot be put to sleep");
+    } finally {
+      this.#leaving.delete(id);
     }
   }
+}
+
+/** The lowest of the group's services, against all that a machine has in flight: where there are several, they sleep rather too seldom. */
+function softLimitOf(app: App, group: string): number {
+  return servicesOf(app, group).reduce((least, { concurrency }) => Math.min(least, concurrency.softLimit), Infinity);
 }

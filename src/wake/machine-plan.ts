@@ -51,14 +51,17 @@ export function servicesOf(app: App, group: string): Service[] {
   return app.services.filter((service) => service.groups.includes(group));
 }
 
-/** How many machines of the group stay awake in the primary region: the largest wish of its services. */
-export function minRunning(services: readonly Service[]): number {
+/** How many machines of the group stay awake in a region: as the app says for it, or in the primary region the largest wish of its services. */
+export function minRunning(app: App, group: string, region: string): number {
+  const services = servicesOf(app, group);
+  const inRegion = services.length === 0 ? undefined : app.minMachinesRunning[region];
+  if (inRegion !== undefined || region !== app.primaryRegion) return inRegion ?? 0;
   return services.reduce((most, service) => Math.max(most, service.minMachinesRunning), 0);
 }
 
 /**
  * Machines that no request could wake (no service, or none with auto_start_machines), that may not sleep (auto_stop_machines "off"),
- * and the first `min_machines_running` of the primary region.
+ * and the first of each region that has a `min_machines_running`.
  */
 function alwaysOnMachines(app: App): Set<string> {
   const on = new Set<string>();
@@ -66,10 +69,10 @@ function alwaysOnMachines(app: App): Set<string> {
   for (const machine of app.machines) {
     const services = servicesOf(app, machine.group);
     if (leastAggressiveAutoStop(services) === "off" || services.every((service) => !service.autoStart)) on.add(machine.id);
-    if (machine.region !== app.primaryRegion) continue;
-    const already = kept.get(machine.group) ?? 0;
-    if (already >= minRunning(services)) continue;
-    kept.set(machine.group, already + 1);
+    const key = `${machine.group} ${machine.region}`;
+    const already = kept.get(key) ?? 0;
+    if (already >= minRunning(app, machine.group, machine.region)) continue;
+    kept.set(key, already + 1);
     on.add(machine.id);
   }
   return on;

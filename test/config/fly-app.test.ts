@@ -28,6 +28,7 @@ test("an app with nothing but a name and a command gets every default", (t) => {
     regionPolicy: "any",
     idleTimeoutMs: 300_000,
     wakeTimeoutMs: 30_000,
+    minMachinesRunning: {},
     warmDetour: true,
     errorPages: {},
     clientAuth: null,

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { WebSocket } from "ws";
-import { askMachine, identify, machineOf, processApp, untilMachine } from "../support/apps.ts";
+import { ask, askMachine, identify, machineOf, processApp, untilMachine } from "../support/apps.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { processState } from "../support/processes.ts";
 
@@ -25,6 +25,8 @@ const APPS = {
   other: processApp("other", { idleTimeout: IDLE }),
   kept: processApp("kept", { idleTimeout: IDLE, regions: ["ams", "ams", "nrt"], minRunning: 1 }),
   slow: processApp("slow", { idleTimeout: IDLE, autoStop: "stop", env: { STOP_MS: "400" } }),
+  busy: processApp("busy", { idleTimeout: IDLE }),
+  pair: processApp("pair", { idleTimeout: IDLE, regions: ["ams", "ams"] }),
   restless: processApp("restless", { idleTimeout: "20ms" }),
 };
 
@@ -101,6 +103,40 @@ describe("a machine with load", () => {
     assert.equal(machineOf(node, "socket").state, "started");
     client.close();
     await untilMachine(node, "socket", ({ state }) => state === "suspended");
+  });
+
+  test("that it tells of in a response stays awake until it takes that back, and clients hear nothing of it", async () => {
+    const { headers } = await ask(node.httpPort, "busy", "/busy?s=3600");
+    assert.equal(headers["kittiwake-busy"], undefined);
+    await longerThanIdleTimeout();
+    assert.equal(machineOf(node, "busy").state, "started");
+    await ask(node.httpPort, "busy", "/busy?s=0");
+    await untilMachine(node, "busy", ({ state }) => state === "suspended");
+  });
+
+  test("of a WebSocket goes to sleep where another one runs: both ends are told, and new ones go there (6.1, 2.5)", async () => {
+    const [one, other] = node.node.control.machines("pair");
+    await Promise.all([one, other].map((machine) => node.node.control.start("pair", machine!.id)));
+    const open = async (): Promise<WebSocket> => {
+      const client = new WebSocket(`ws://127.0.0.1:${node.httpPort}/`, { headers: { host: "pair.localhost" } });
+      await once(client, "open");
+      return client;
+    };
+    // As many as it takes until both have one.
+    const clients: WebSocket[] = [];
+    const isOn = ({ id }: { readonly id: string }): boolean => node.node.control.inFlight(id) > 0;
+    while (!isOn(one!) || !isOn(other!)) clients.push(await open());
+    const codes = clients.map(async (client) => (await once(client, "close"))[0] as number);
+    assert.equal(await Promise.race(codes), 1001);
+    await untilMachine(node, "pair", ({ state }) => state === "suspended");
+    const awake = node.node.control.machines("pair").filter(({ state }) => state === "started");
+    assert.equal(awake.length, 1);
+    const left = clients.filter(({ readyState }) => readyState === WebSocket.OPEN);
+    left.push(await open());
+    left.at(-1)!.send("hello");
+    const [data] = (await once(left.at(-1)!, "message")) as [Buffer];
+    assert.equal(data.toString(), `${awake[0]!.pid} hello`);
+    for (const client of left) client.close();
   });
 
   test("loses no request, however close to its falling asleep they come", async () => {

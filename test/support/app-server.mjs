@@ -40,6 +40,9 @@ async function answer(request, response) {
     case "/stream":
       await stream(response, holding(key));
       return;
+    case "/busy":
+      response.setHeader("kittiwake-busy", searchParams.get("s"));
+      break;
     case "/exit":
       response.once("close", () => process.exit(Number(searchParams.get("code"))));
       break;

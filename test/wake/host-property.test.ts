@@ -22,7 +22,7 @@ const APPS: Readonly<Record<string, App[]>> = {
 };
 
 const step = fc.oneof(
-  fc.constantFrom("start", "stop", "suspend", "sleep", "crash", "exit", "claim", "release", "turn"),
+  fc.constantFrom("start", "stop", "suspend", "sleep", "part", "crash", "exit", "claim", "release", "turn"),
   fc.constantFrom("reload plain", "reload red", "reload always", "reload none"),
   fc.constantFrom("resume fails", "resume works", "suspend fails", "suspend works", "launch fails", "launch works"),
   fc.constantFrom("listens late", "listens soon", "listen"),
@@ -66,7 +66,8 @@ class Player {
     const [verb, what] = name.split(" ");
     if (verb === "reload") this.#ask(host.applyApps(APPS[what ?? ""] ?? []));
     if (verb === "start" || verb === "stop" || verb === "suspend") if (what === undefined) this.#ask(host[verb]("hello", AMS));
-    if (name === "sleep") this.#ask(host.sleep("hello", AMS, "suspend"));
+    if (name === "sleep") this.#ask(host.sleep("hello", AMS, "suspend", true));
+    if (name === "part") this.#ask(host.sleep("hello", AMS, "suspend", false));
     if (name === "crash" && driver.running.includes(AMS)) this.#ask(driver.crash(AMS, 1));
     if (name === "exit" && driver.running.includes(AMS)) this.#ask(driver.crash(AMS, 0));
     if (name === "claim" && load.claim(AMS)) this.#claims += 1;

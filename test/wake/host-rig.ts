@@ -65,6 +65,8 @@ export class HostRig implements AsyncDisposable {
   /** `hello-ams starting`, once for each change of state. */
   readonly states: string[] = [];
   readonly removed: string[] = [];
+  /** Machines that took leave of what they had in flight. */
+  readonly leaving: string[] = [];
   /** Records that said started while the slot was closed, or the other way round; but for the first of a machine, which makes its slot. */
   readonly falseNews: MachineRecord[] = [];
   /** Log lines, parsed. */
@@ -87,6 +89,7 @@ export class HostRig implements AsyncDisposable {
         this.removed.push(id);
         this.#news.emit("news");
       },
+      onLeaving: (id) => void this.leaving.push(id),
       now: options.now ?? Date.now,
       random: () => 0.5,
       drainMs: options.drainMs ?? 10_000,

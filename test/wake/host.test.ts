@@ -215,22 +215,72 @@ describe("stopping and suspending", () => {
   it("sleep refuses a machine with a request in flight, and leaves it open", async () => {
     await using rig = await startedRig();
     assert.ok(rig.load.claim(AMS));
-    assert.equal(await rig.host.sleep("hello", AMS, "suspend"), false);
+    assert.equal(await rig.host.sleep("hello", AMS, "suspend", true), false);
     assert.ok(rig.load.claim(AMS));
     rig.load.release(AMS);
     rig.load.release(AMS);
-    assert.equal(await rig.host.sleep("hello", AMS, "suspend"), true);
+    assert.equal(await rig.host.sleep("hello", AMS, "suspend", true), true);
     assert.equal(rig.record().state, "suspended");
   });
 
   it("sleep closes the slot in the same turn, and a start meanwhile wakes the machine again", async () => {
     await using rig = await startedRig();
-    const sleep = rig.host.sleep("hello", AMS, "suspend");
+    const sleep = rig.host.sleep("hello", AMS, "suspend", true);
     assert.equal(rig.load.claim(AMS), false);
     const start = rig.host.start("hello", AMS);
     assert.equal(await sleep, true);
     assert.equal((await start).record.state, "started");
     assert.deepEqual(rig.driver.calls, [`start ${AMS}`, `suspend ${AMS}`, `resume ${AMS}`]);
+  });
+});
+
+describe("a machine with load that is to sleep (reference section 6.1)", () => {
+  const parting = async (options: { readonly drainMs?: number } = {}): Promise<{ rig: HostRig; sleep: Promise<boolean> }> => {
+    const rig = await startedRig(options);
+    assert.ok(rig.load.claim(AMS));
+    return { rig, sleep: rig.host.sleep("hello", AMS, "suspend", false) };
+  };
+
+  it("takes no more requests, and sleeps when what is in flight has ended; whoever holds a tunnel to it is told", async () => {
+    const { rig, sleep } = await parting();
+    await using _ = rig;
+    assert.equal(rig.load.claim(AMS), false);
+    assert.deepEqual(rig.leaving, [AMS]);
+    assert.equal(rig.record().state, "started");
+    rig.load.release(AMS);
+    assert.equal(await sleep, true);
+    assert.equal(rig.record().state, "suspended");
+  });
+
+  it("stays awake, open at once, when it is started meanwhile", async () => {
+    const { rig, sleep } = await parting();
+    await using _ = rig;
+    const { startMs } = await rig.host.start("hello", AMS);
+    assert.equal(startMs, 0);
+    assert.ok(rig.load.claim(AMS));
+    assert.equal(await sleep, false);
+    rig.load.release(AMS);
+    rig.load.release(AMS);
+    assert.deepEqual([rig.record().state, rig.driver.calls], ["started", [`start ${AMS}`]]);
+  });
+
+  it("stays awake, open, when what is in flight takes longer than a drain may", async () => {
+    const { rig, sleep } = await parting({ drainMs: 30 });
+    await using _ = rig;
+    assert.equal(await sleep, false);
+    assert.ok(rig.load.claim(AMS));
+    rig.load.release(AMS);
+    rig.load.release(AMS);
+  });
+
+  it("that is stopped by hand meanwhile stops, and stays shut", async () => {
+    const { rig, sleep } = await parting();
+    await using _ = rig;
+    const stopped = rig.host.stop("hello", AMS);
+    rig.load.release(AMS);
+    assert.equal((await stopped).state, "stopped");
+    assert.equal(await sleep, false);
+    assert.equal(rig.load.claim(AMS), false);
   });
 });
 
@@ -278,7 +328,7 @@ describe("machines at given addresses", () => {
     assert.equal(rig.record().state, "started");
     assert.deepEqual(rig.record().addresses, { 8080: { host: "127.0.0.1", port: 9000 } });
     await assert.rejects(rig.host.stop("hello", AMS), { code: "not_supported", message: /driver "static" cannot be stopped/ });
-    assert.equal(await rig.host.sleep("hello", AMS, "stop"), false);
+    assert.equal(await rig.host.sleep("hello", AMS, "stop", true), false);
   });
 
   it("of a driver that the node does not have are left alone, and the log says so", async () => {

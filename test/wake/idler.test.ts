@@ -15,6 +15,8 @@ interface Clockwork {
   readonly idler: Idler;
   /** Looks at the machines `ms` later. */
   later(ms: number): Promise<unknown>;
+  /** The machines say so. */
+  setBusy(isBusy: boolean): void;
   readonly messages: string[];
 }
 
@@ -24,15 +26,17 @@ async function idlerOf(rig: HostRig, changes: Partial<App> = {}): Promise<Clockw
   await rig.host.applyApps([app]);
   for (const { id } of app.machines) await rig.host.start("hello", id);
   let nowMs = 0;
+  let busy = false;
   const messages: string[] = [];
   const log = pino({}, { write: (line: string) => void messages.push(JSON.parse(line).msg) });
-  const idler = new Idler({ host: rig.host, apps: () => [app], load: rig.load, log, now: () => nowMs });
+  const idler = new Idler({ host: rig.host, apps: () => [app], load: rig.load, isBusy: () => busy, log, now: () => nowMs });
   const later = (ms: number): Promise<unknown> => {
     nowMs += ms;
     return idler.pass();
   };
+  const setBusy = (isBusy: boolean): void => void (busy = isBusy);
   await later(0);
-  return { idler, later, messages };
+  return { idler, later, setBusy, messages };
 }
 
 function machines(...names: string[]): App["machines"] {
@@ -85,6 +89,17 @@ describe("a machine without load", () => {
     assert.equal(rig.record().state, "suspended");
   });
 
+  it("stays awake while it says that it is busy", async () => {
+    await using rig = new HostRig();
+    const { later, setBusy } = await idlerOf(rig);
+    setBusy(true);
+    for (let look = 0; look < 3; look++) await later(IDLE_MS);
+    assert.equal(rig.record().state, "started");
+    setBusy(false);
+    await later(1);
+    assert.equal(rig.record().state, "suspended");
+  });
+
   it("counts anew after it was woken", async () => {
     await using rig = new HostRig();
     const { later } = await idlerOf(rig);
@@ -130,12 +145,19 @@ describe("load", () => {
     let nowMs = 0;
     const host = {
       machines: () => rig.host.machines(),
-      sleep: (name: string, id: string, how: "stop" | "suspend") => {
+      sleep: (name: string, id: string, how: "stop" | "suspend", isIdle: boolean) => {
         assert.ok(rig.load.claim(AMS));
-        return rig.host.sleep(name, id, how);
+        return rig.host.sleep(name, id, how, isIdle);
       },
     };
-    const idler = new Idler({ host, apps: () => [app], load: rig.load, log: pino({ enabled: false }), now: () => nowMs });
+    const idler = new Idler({
+      host,
+      apps: () => [app],
+      load: rig.load,
+      isBusy: () => false,
+      log: pino({ enabled: false }),
+      now: () => nowMs,
+    });
     await idler.pass();
     nowMs += IDLE_MS;
     await idler.pass();
@@ -171,6 +193,36 @@ describe("several machines", () => {
     assert.equal(awake(rig).length, 1);
     assert.match(awake(rig)[0] ?? "", /^ams/);
   });
+
+  it("keep what [kittiwake] min_machines_running says for each region", async () => {
+    await using rig = new HostRig();
+    const changes = { minMachinesRunning: { nrt: 1 }, services: [sampleService({ minMachinesRunning: 1 })] };
+    const { later } = await idlerOf(rig, { ...changes, machines: machines("ams", "ams-2", "nrt", "nrt-2") });
+    for (let look = 0; look < 4; look++) await later(IDLE_MS);
+    assert.deepEqual(
+      awake(rig).map((name) => name.slice(0, 3)),
+      ["ams", "nrt"],
+    );
+  });
+
+  it("with load between them: one that is not needed takes leave, and the rest stays", async () => {
+    await using rig = new HostRig();
+    const { later, messages } = await idlerOf(rig, { machines: machines("ams", "ams-2", "ams-3") });
+    for (const id of [AMS, "hello-ams-2", "hello-ams-2", "hello-ams-3"]) assert.ok(rig.load.claim(id));
+    await later(IDLE_MS - 1);
+    assert.deepEqual(rig.leaving, []);
+    const asleep = later(1);
+    assert.deepEqual(rig.leaving, [AMS]);
+    assert.equal(rig.load.claim(AMS), false);
+    // Nobody else is sent away while it is on its way.
+    void later(IDLE_MS - 1);
+    assert.deepEqual(rig.leaving, [AMS]);
+    rig.load.release(AMS);
+    await asleep;
+    assert.deepEqual(awake(rig), ["ams-2", "ams-3"]);
+    assert.match(messages[0] ?? "", /2 out of 3 machines left running/);
+    for (const id of ["hello-ams-2", "hello-ams-2", "hello-ams-3"]) rig.load.release(id);
+  });
 });
 
 describe("the idler as a component", () => {
@@ -186,7 +238,7 @@ describe("the idler as a component", () => {
     const app = sampleApp({ idleTimeoutMs: 40 });
     await rig.host.applyApps([app]);
     await rig.host.start("hello", AMS);
-    const idler = new Idler({ host: rig.host, apps: () => [app], load: rig.load, log: pino({ enabled: false }) });
+    const idler = new Idler({ host: rig.host, apps: () => [app], load: rig.load, isBusy: () => false, log: pino({ enabled: false }) });
     const stop = new AbortController();
     const run = idler.run(stop.signal);
     await rig.untilState("suspended");

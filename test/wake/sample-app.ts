@@ -46,6 +46,7 @@ export function sampleApp(changes: Partial<App> = {}): App {
     regionPolicy: "any",
     idleTimeoutMs: 300_000,
     wakeTimeoutMs: 10_000,
+    minMachinesRunning: {},
     warmDetour: true,
     errorPages: {},
     clientAuth: null,

@@ -66,6 +66,7 @@ const RESPONSE_DROPS_BUT_LENGTH = flags([
   FIELD.via,
   FIELD.server,
   FIELD.flyRequestId,
+  FIELD.kittiwakeBusy,
 ]);
 /** Fields of a response that are not copied. */
 export const RESPONSE_DROPS: Uint8Array = withMore(RESPONSE_DROPS_BUT_LENGTH, FIELD.contentLength);
