@@ -236,17 +236,18 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   });
 
   const wakeFor = async (worker: number, message: Extract<FromWorker, { type: "wake" }>): Promise<void> => {
-    const { app, service, reason } = message;
+    const { app, service, reason, target } = message;
+    const key = target?.key ?? null;
     try {
-      const { record, startMs } = await waker.wake(app, service, reason);
+      const { record, startMs } = await waker.wake(app, service, reason, target);
       if (reason === "asleep") {
         if (startMs > 0) wokenIn.set(record.id, startMs);
-        workers.send(worker, { type: "woken", app, service });
+        workers.send(worker, { type: "woken", app, service, key });
       }
     } catch (error) {
       if (reason === "busy") return;
       const { code, message: text } = error instanceof ProxyError ? error : new ProxyError("internal");
-      workers.send(worker, { type: "wake_failed", app, service, code, message: text });
+      workers.send(worker, { type: "wake_failed", app, service, key, code, message: text });
     }
   };
   const reportWake = ({ app, machine, heldMs }: Extract<FromWorker, { type: "served" }>): void => {

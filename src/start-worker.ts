@@ -114,7 +114,7 @@ class Worker {
       load,
       deadlines: this.#deadlines,
       maxWaiting: limits.waitingPerApp,
-      requestWake: (app, service) => this.#send({ type: "wake", app, service, reason: "asleep" }),
+      requestWake: (app, service, target) => this.#send({ type: "wake", app, service, reason: "asleep", target }),
     });
     this.#challenges = new ChallengeAnswers({
       deadlines: this.#deadlines,
@@ -219,10 +219,10 @@ class Worker {
         this.#challenges.onUnknown(message.kind, message.name);
         break;
       case "woken":
-        this.#gate.onWoken(message.app, message.service);
+        this.#gate.onWoken(message.app, message.service, message.key);
         break;
       case "wake_failed":
-        this.#gate.onWakeFailed(message.app, message.service, new ProxyError(message.code, message.message));
+        this.#gate.onWakeFailed(message.app, message.service, new ProxyError(message.code, message.message), message.key);
         break;
       case "leave_tunnels":
         this.#handler.leaveTunnels(message.machine);
@@ -378,7 +378,7 @@ class Worker {
     const nowMs = this.#deadlines.nowMs;
     if (nowMs - (this.#busyHints.get(key) ?? -Infinity) < BUSY_HINT_MS) return;
     this.#busyHints.set(key, nowMs);
-    this.#send({ type: "wake", app: service.app, service: service.key, reason: "busy" });
+    this.#send({ type: "wake", app: service.app, service: service.key, reason: "busy", target: null });
   }
 
   #onPanic(service: EdgeService, { id, region }: EdgeMachine): void {

@@ -1,6 +1,6 @@
 // What a worker knows of an app: the immutable entry that the main thread sends whenever the app or one of its machines changes.
 
-import type { Address, ClientAuth, Hsts, Service, ServicePort } from "../core/app.ts";
+import type { App, Address, ClientAuth, Hsts, Service, ServicePort } from "../core/app.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 
 export interface AppEntry {
@@ -14,6 +14,8 @@ export interface AppEntry {
   /** As in `App`. */
   readonly clientAuth: ClientAuth | null;
   readonly hsts: Hsts | null;
+  /** As in `App`. */
+  readonly steering: App["steering"];
 }
 
 export interface ServiceEntry {

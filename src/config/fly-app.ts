@@ -55,6 +55,7 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     wakeTimeoutMs: kittiwake.wake_timeout,
     minMachinesRunning: kittiwake.min_machines_running,
     warmDetour: kittiwake.warm_detour,
+    steering: kittiwake.steering,
     errorPages: readErrorPages(document, findings),
     clientAuth: readClientAuth(document, services, findings),
     hsts: toHsts(document, findings),

@@ -6,8 +6,7 @@ import type { Region } from "./region.ts";
 
 type Row = readonly [code: string, name: string, country: string, latitude: number, longitude: number];
 
-const ROWS: readonly Row[] = [
-  // Europe
+const EUROPE: readonly Row[] = [
   ["ams", "Amsterdam", "NL", 52.37, 4.9],
   ["arn", "Stockholm", "SE", 59.33, 18.07],
   ["ath", "Athens", "GR", 37.98, 23.73],
@@ -34,7 +33,9 @@ const ROWS: readonly Row[] = [
   ["vie", "Vienna", "AT", 48.21, 16.37],
   ["waw", "Warsaw", "PL", 52.23, 21.01],
   ["zrh", "Zurich", "CH", 47.38, 8.54],
-  // North America
+];
+
+const NORTH_AMERICA: readonly Row[] = [
   ["atl", "Atlanta", "US", 33.75, -84.39],
   ["bos", "Boston", "US", 42.36, -71.06],
   ["chs", "Charleston", "US", 32.78, -79.93],
@@ -62,20 +63,26 @@ const ROWS: readonly Row[] = [
   ["yvr", "Vancouver", "CA", 49.28, -123.12],
   ["yyc", "Calgary", "CA", 51.05, -114.07],
   ["yyz", "Toronto", "CA", 43.65, -79.38],
-  // South America
+];
+
+const SOUTH_AMERICA: readonly Row[] = [
   ["bog", "Bogotá", "CO", 4.71, -74.07],
   ["eze", "Buenos Aires", "AR", -34.6, -58.38],
   ["gig", "Rio de Janeiro", "BR", -22.91, -43.17],
   ["gru", "São Paulo", "BR", -23.55, -46.63],
   ["lim", "Lima", "PE", -12.05, -77.04],
   ["scl", "Santiago", "CL", -33.45, -70.67],
-  // Africa
+];
+
+const AFRICA: readonly Row[] = [
   ["cai", "Cairo", "EG", 30.04, 31.24],
   ["cpt", "Cape Town", "ZA", -33.92, 18.42],
   ["jnb", "Johannesburg", "ZA", -26.2, 28.05],
   ["los", "Lagos", "NG", 6.52, 3.38],
   ["nbo", "Nairobi", "KE", -1.29, 36.82],
-  // Middle East
+];
+
+const MIDDLE_EAST: readonly Row[] = [
   ["auh", "Abu Dhabi", "AE", 24.45, 54.38],
   ["bah", "Manama", "BH", 26.23, 50.59],
   ["dmm", "Dammam", "SA", 26.43, 50.1],
@@ -84,7 +91,9 @@ const ROWS: readonly Row[] = [
   ["jed", "Jeddah", "SA", 21.49, 39.19],
   ["ruh", "Riyadh", "SA", 24.71, 46.68],
   ["tlv", "Tel Aviv", "IL", 32.09, 34.78],
-  // Asia
+];
+
+const ASIA: readonly Row[] = [
   ["bkk", "Bangkok", "TH", 13.76, 100.5],
   ["bom", "Mumbai", "IN", 19.08, 72.88],
   ["can", "Guangzhou", "CN", 23.13, 113.26],
@@ -107,7 +116,9 @@ const ROWS: readonly Row[] = [
   ["sha", "Shanghai", "CN", 31.23, 121.47],
   ["sin", "Singapore", "SG", 1.35, 103.82],
   ["tpe", "Taipei", "TW", 25.03, 121.57],
-  // Oceania
+];
+
+const OCEANIA: readonly Row[] = [
   ["adl", "Adelaide", "AU", -34.93, 138.6],
   ["akl", "Auckland", "NZ", -36.85, 174.76],
   ["bne", "Brisbane", "AU", -27.47, 153.03],
@@ -117,6 +128,8 @@ const ROWS: readonly Row[] = [
   ["syd", "Sydney", "AU", -33.87, 151.21],
 ];
 
+const ROWS: readonly Row[] = [...EUROPE, ...NORTH_AMERICA, ...SOUTH_AMERICA, ...AFRICA, ...MIDDLE_EAST, ...ASIA, ...OCEANIA];
+
 /** Grouped by part of the world, by code within it. */
 export const REGIONS: readonly Region[] = ROWS.map(([code, name, country, latitude, longitude]) => ({
   code,
@@ -125,3 +138,20 @@ export const REGIONS: readonly Region[] = ROWS.map(([code, name, country, latitu
   latitude,
   longitude,
 }));
+
+/**
+ * Names for many regions at once (reference section 4.1). An operator's own regions are in none of them. `any` is not here: it is every
+ * region there is.
+ */
+export const REGION_ALIASES: ReadonlyMap<string, readonly string[]> = new Map([
+  ["apac", codes([...ASIA, ...OCEANIA])],
+  ["eu", codes(EUROPE)],
+  ["na", codes(NORTH_AMERICA)],
+  ["sa", codes(SOUTH_AMERICA)],
+  ["us", codes(ROWS.filter(([, , country]) => country === "US"))],
+  ["usa", codes(ROWS.filter(([, , country]) => country === "US"))],
+]);
+
+function codes(rows: readonly Row[]): string[] {
+  return rows.map(([code]) => code);
+}

@@ -1,15 +1,17 @@
 // Hot path. How a request, or a connection that carries none, comes by a place on a machine: claimed at once, or waited for at the gate.
 // What becomes of it there is its own business; a place is given back by whoever was given it.
 
+import type { Aim } from "../core/aim.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { ProxyError } from "../core/errors.ts";
+import { AimedClaims } from "../routing/aim.ts";
 import type { Balancer, Refusal } from "../routing/balancer.ts";
 import type { Router } from "../routing/router.ts";
 import type { Gate, Waiting } from "../wake/gate.ts";
-import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
+import { narrowed, type EdgeApp, type EdgeMachine, type EdgeService } from "./edge-app.ts";
 import type { Places } from "./places.ts";
 
-/** What wants to get to a machine. All fields but `service` and `tried` are written here alone. */
+/** What wants to get to a machine. All fields but `service`, `tried` and `aim` are written here alone. */
 export interface Attempted extends Waiting {
   /** Set by the time it is routed. */
   service: EdgeService | null;
@@ -18,6 +20,8 @@ export interface Attempted extends Waiting {
   lastMachine: EdgeMachine | null;
   /** Machines that failed it. */
   tried: EdgeMachine[] | null;
+  /** What is known by now not to lead anywhere is taken off its front here. */
+  aim: Aim | null;
   attempts: number;
   /** At the gate. */
   isWaiting: boolean;
@@ -48,9 +52,11 @@ export interface AttemptsOptions {
 
 export class Attempts {
   readonly #options: AttemptsOptions;
+  readonly #aimed: AimedClaims<EdgeMachine, EdgeService>;
 
   constructor(options: AttemptsOptions) {
     this.#options = options;
+    this.#aimed = new AimedClaims(options.balancer, narrowed);
   }
 
   /** To a machine that it has not tried, or to the gate. */
@@ -58,8 +64,9 @@ export class Attempts {
     const service = one.service!;
     const { gate, balancer } = this.#options;
     // Who comes now must not overtake those who wait.
-    const waitsFor = one.tried === null ? gate.waitsFor(service) : null;
+    const waitsFor = one.tried === null ? gate.waitsFor(service, one.aim) : null;
     if (waitsFor !== null) return this.#hold(one, waitsFor);
+    if (one.aim !== null) return this.#routeAimed(one, one.aim);
     const outcome = balancer.claim(service, one.tried);
     if (typeof outcome !== "string") return this.#attempt(one, outcome);
     // It has waited for a wake that failed, or there was none to wait for.
@@ -68,19 +75,30 @@ export class Attempts {
     one.refuse(one.code ?? refusalCode(outcome));
   }
 
-  /** The gate gave up on it: what is left is a machine that fails its checks. */
+  /** The gate gave up on it: what is left is what its aim has behind this, or a machine that fails its checks. */
   onGateFailed(one: Attempted, error: ProxyError): void {
     this.leaveGate(one);
     one.service = this.current(one) ?? one.service;
-    this.#attemptWithoutWake(one, error.code);
+    const orElse = one.aim?.orElse ?? null;
+    if (orElse === null || error.code === "draining") return this.#attemptWithoutWake(one, error.code);
+    one.aim = orElse;
+    this.route(one);
   }
 
   /** The gate is open, and the service is this by now. False: it has to wait on. */
   goOn(one: Attempted, service: EdgeService): boolean {
     one.service = service;
     one.tried = null;
-    const outcome = this.#options.balancer.claim(service, null);
+    const { aim } = one;
+    const aimed = aim === null ? null : this.#aimed.claim(service, null, aim);
+    const outcome = aimed === null ? this.#options.balancer.claim(service, null) : aimed.outcome;
     if (outcome === "asleep" || outcome === "full") {
+      // It waits for something else from now on, and so in another line.
+      if (aimed !== null && aimed.aim !== aim) {
+        this.endWait(one);
+        this.#holdAimed(one, outcome, aimed.aim);
+        return true;
+      }
       one.waitsFor = outcome;
       return false;
     }
@@ -122,6 +140,14 @@ export class Attempts {
     return this.#options.router.app(service!.app)?.services.find(({ key }) => key === service!.key);
   }
 
+  #routeAimed(one: Attempted, aim: Aim): void {
+    const { outcome, aim: part } = this.#aimed.claim(one.service!, one.tried, aim);
+    if (typeof outcome !== "string") return this.#attempt(one, outcome);
+    if (isInPanic(one)) return this.#attemptWithoutWake(one, "no_healthy_machine");
+    if (outcome === "asleep" || outcome === "full") return this.#holdAimed(one, outcome, part);
+    one.refuse(one.code ?? refusalCode(outcome));
+  }
+
   #attempt(one: Attempted, machine: EdgeMachine): void {
     const service = one.service!;
     const { balancer, onBusy, onPanic } = this.#options;
@@ -135,10 +161,16 @@ export class Attempts {
   }
 
   #attemptWithoutWake(one: Attempted, code: ErrorCode): void {
-    const ranked = one.service!.ranked.withoutWake;
-    const outcome = ranked === null ? "none" : this.#options.balancer.claim({ ...one.service!, ranked }, one.tried);
+    const service = one.aim === null ? one.service! : this.#aimed.part(one.service!, one.aim.target);
+    const ranked = service.ranked.withoutWake;
+    const outcome = ranked === null ? "none" : this.#options.balancer.claim({ ...service, ranked }, one.tried);
     if (typeof outcome === "string") one.refuse(code);
     else this.#attempt(one, outcome);
+  }
+
+  #holdAimed(one: Attempted, waitsFor: "asleep" | "full", part: Aim): void {
+    one.aim = part;
+    this.#hold(one, waitsFor);
   }
 
   #hold(one: Attempted, waitsFor: "asleep" | "full"): void {

@@ -44,3 +44,8 @@ export function edgeApp(entry: AppEntry, pools: Pools, traffic: Traffic): EdgeAp
   });
   return { ...entry, services };
 }
+
+/** The service as it would be with these of its machines alone. */
+export function narrowed(service: EdgeService, machines: readonly EdgeMachine[]): EdgeService {
+  return { ...service, machines, ranked: rank(machines, service.autoStart) };
+}

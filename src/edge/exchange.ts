@@ -9,6 +9,7 @@ import { EditedFields } from "../http/edited-head.ts";
 import { joinedValue } from "../http/joined-value.ts";
 import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
 import type { HttpOptions } from "../core/app.ts";
+import type { Aim } from "../core/aim.ts";
 import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import type { CarriedExchange, Carrier } from "../upstream/connection.ts";
 import { machineFields, machineHead, type AddedField, type ClientFacts, type RequestFacts } from "../upstream/forward.ts";
@@ -22,6 +23,7 @@ import type { ExchangeDriver } from "./exchange-driver.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import { canBeHeld, type KeptBody, wholeBody } from "./kept-body.ts";
 import { respondWithError, respondWithKeyAuthorization, respondWithRedirect } from "./respond.ts";
+import type { Steered } from "./steered.ts";
 import { isTakenForTunnel, isUpgradeAsked } from "./upgrade.ts";
 import { WebSocketTunnel, type WebSocketEnds } from "./web-socket.ts";
 
@@ -52,6 +54,9 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   machine: EdgeMachine | null = null;
   /** Machines that failed this request. */
   tried: EdgeMachine[] | null = null;
+  aim: Aim | null = null;
+  /** What a request brings along that was sent on its way by more than nearness; null for the usual one. */
+  steered: Steered | null = null;
   attempts = 0;
   upstream: Carrier | null = null;
   waitsFor: "asleep" | "full" = "asleep";
@@ -107,6 +112,11 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.isHeadRequest = head.method === "HEAD";
     this.expectsContinue = head.expectsContinue;
     this.requestBody = head.body === "until_close" ? "none" : head.body;
+  }
+
+  /** What the machine is to know of how the request came to it; null for the usual one. */
+  get extra(): readonly AddedField[] | null {
+    return this.steered === null || this.machine === null ? null : this.steered.fields(this.machine);
   }
 
   /** The service has a word of its own on silence, which the exchange sees to. */

@@ -49,6 +49,8 @@ export class RoutedConnection implements Attempted, LoggedConnection {
   machine: EdgeMachine | null = null;
   lastMachine: EdgeMachine | null = null;
   tried: EdgeMachine[] | null = null;
+  /** Nothing in it could say where it is to go. */
+  readonly aim = null;
   attempts = 0;
   isWaiting = false;
   waitsFor: "asleep" | "full" = "asleep";

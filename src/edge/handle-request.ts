@@ -24,6 +24,8 @@ import { hstsValue } from "./hsts.ts";
 import type { KeptBodies } from "./kept-body.ts";
 import { httpsLocation, type HttpsPorts } from "./redirects.ts";
 import { respondWithError } from "./respond.ts";
+import { Steered } from "./steered.ts";
+import { maySteer, wishOf } from "./steering.ts";
 
 export interface RequestHandlerOptions {
   readonly router: Router<EdgeService, EdgeApp>;
@@ -219,7 +221,18 @@ export class RequestHandler implements ExchangeDriver {
     if (hosts !== null && !hosts.includes(head.host)) return exchange.refuse("misdirected_request");
     if (app.hsts !== null && channel.client.scheme === "https") exchange.hsts = this.#hsts(app.hsts, head.host);
     if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
+    if (head.fields.find(FIELD.flySteering) !== -1) this.#steer(exchange, app);
     if (!exchange.holdsBody()) this.attempts.route(exchange);
+  }
+
+  #steer(exchange: Exchange, app: EdgeApp): void {
+    const { head, channel } = exchange;
+    if (!maySteer(app.steering, channel.client.ip)) return;
+    const { aim, preferred } = wishOf(head.fields);
+    exchange.aim = aim;
+    if (preferred === null) return;
+    exchange.steered = new Steered();
+    exchange.steered.preferred = preferred;
   }
 
   /** The service that a request waited for is gone: another one may have its public port now. */

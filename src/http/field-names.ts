@@ -55,6 +55,10 @@ export const FIELD = {
   xClientCertSan: 49,
   strictTransportSecurity: 50,
   kittiwakeBusy: 51,
+  /** All by which a client says where it wants to be served, and whether a replay may be remembered for it: they are rare together. */
+  flySteering: 52,
+  /** All by which a machine asks for a replay. */
+  flyReplay: 53,
 } as const;
 
 const NAMES: Readonly<Record<string, number>> = {
@@ -108,6 +112,15 @@ const NAMES: Readonly<Record<string, number>> = {
   "x-client-cert-san": FIELD.xClientCertSan,
   "strict-transport-security": FIELD.strictTransportSecurity,
   "kittiwake-busy": FIELD.kittiwakeBusy,
+  "fly-prefer-region": FIELD.flySteering,
+  "fly-force-region": FIELD.flySteering,
+  "fly-prefer-instance-id": FIELD.flySteering,
+  "fly-force-instance-id": FIELD.flySteering,
+  "fly-replay-cache-control": FIELD.flySteering,
+  "fly-replay": FIELD.flyReplay,
+  "fly-replay-cache": FIELD.flyReplay,
+  "fly-replay-cache-ttl-secs": FIELD.flyReplay,
+  "fly-replay-cache-allow-bypass": FIELD.flyReplay,
 };
 
 /** One more than the highest id. */

@@ -1,6 +1,7 @@
 // What the main thread and the workers say to each other. Everything a worker decides with comes in these messages and in the load table.
 
 import type { AppEntry } from "../catalog/entry.ts";
+import type { Target } from "../core/aim.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import type { IssuedCertificate } from "../certs/issuer.ts";
@@ -88,8 +89,16 @@ export type ToWorker =
   | { readonly type: "challenge_gone"; readonly kind: WorkerChallengeKind; readonly name: string }
   /** The answer to "challenge_wanted" where there is none. */
   | { readonly type: "challenge_unknown"; readonly kind: WorkerChallengeKind; readonly name: string }
-  | { readonly type: "woken"; readonly app: string; readonly service: string }
-  | { readonly type: "wake_failed"; readonly app: string; readonly service: string; readonly code: ErrorCode; readonly message: string }
+  /** `key` is that of the target that was asked for; null: none was. */
+  | { readonly type: "woken"; readonly app: string; readonly service: string; readonly key: string | null }
+  | {
+      readonly type: "wake_failed";
+      readonly app: string;
+      readonly service: string;
+      readonly key: string | null;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
   /** WebSockets to the machine are told that the server goes away. */
   | { readonly type: "leave_tunnels"; readonly machine: string }
   | { readonly type: "report" }
@@ -107,7 +116,14 @@ export type FromWorker =
   | { readonly type: "listen_failed"; readonly key: string; readonly message: string; readonly code: string }
   | { readonly type: "certificate_wanted"; readonly hostname: string }
   | { readonly type: "challenge_wanted"; readonly kind: WorkerChallengeKind; readonly name: string }
-  | { readonly type: "wake"; readonly app: string; readonly service: string; readonly reason: "asleep" | "busy" }
+  | {
+      readonly type: "wake";
+      readonly app: string;
+      readonly service: string;
+      readonly reason: "asleep" | "busy";
+      /** null: any machine will do. */
+      readonly target: Target | null;
+    }
   /** The first request after a wake is on its way to the machine. */
   | { readonly type: "served"; readonly app: string; readonly machine: string; readonly heldMs: number }
   /** The machine says that it is not to sleep for so long. */

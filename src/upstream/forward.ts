@@ -48,6 +48,8 @@ export interface RequestFacts {
   readonly traceparent: string;
   /** Microseconds since the epoch. */
   readonly startedText: string;
+  /** More fields for the machine that it goes to now; null for none, the usual case. */
+  readonly extra: readonly AddedField[] | null;
 }
 
 export function forward(exchange: CarriedExchange, pool: Pool | Http2Pool): void {
@@ -82,6 +84,7 @@ export function machineFields(head: RequestHead, client: ClientFacts, request: R
     ["fly-request-id", request.id],
     ["fly-traceparent", request.traceparent],
     ["x-request-start", `t=${request.startedText}`],
+    ...(request.extra ?? []),
   ];
 }
 
@@ -102,6 +105,8 @@ export function machineHead(
   let added =
     `${isUsual ? ready.usual : ready.fixed + lines(changedFields(head, client))}` +
     `fly-request-id: ${request.id}\r\nfly-traceparent: ${request.traceparent}\r\nx-request-start: t=${request.startedText}\r\n`;
+  const { extra } = request;
+  if (extra !== null) added += lines(extra);
   // What comes back may have trailers only if the client wants them, since it is for it that the edge takes them (RFC 9110 section 10.1.4).
   const wantsTrailers = fields.find(FIELD.te) !== -1 && head.version >= 11 && acceptsTrailers(fields);
   if (wantsTrailers) added += "te: trailers\r\n";

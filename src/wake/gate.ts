@@ -3,6 +3,7 @@
 // everyone try again in order. DESIGN, "The life of a request", step 5.
 
 import type { LoadTable } from "../catalog/load-table.ts";
+import type { Aim, Target } from "../core/aim.ts";
 import type { Deadlines, Timed } from "../core/deadlines.ts";
 import { ProxyError } from "../core/errors.ts";
 
@@ -23,6 +24,8 @@ export interface Waiting {
   onGateFailed(error: ProxyError): void;
   /** Why it waits now. Means something only for whoever has looked: the one in front, and those who looked before they came. */
   readonly waitsFor: WaitReason;
+  /** Where it is to go, the same for as long as it waits; those of one target wait in a line of their own. null: wherever there is a place. */
+  readonly aim: Aim | null;
 }
 
 export interface GateOptions {
@@ -31,13 +34,15 @@ export interface GateOptions {
   /** Requests that may wait for one service at once, over all workers; two that come to two of them at once may be one too many. */
   readonly maxWaiting: number;
   /** Asks the main thread; the answer comes as `onWoken` or `onWakeFailed`. */
-  readonly requestWake: (app: string, service: string) => void;
+  readonly requestWake: (app: string, service: string, target: Target | null) => void;
 }
 
 export class Gate {
   readonly #options: GateOptions;
   /** By wait slot. A queue stays when it is empty: it may be listening still, and more than one ear a service would be a leak. */
   readonly #queues = new Map<number, Queue>();
+  /** Of those with an aim, by wait slot and target; only as long as somebody waits in them. */
+  readonly #aimed = new Map<string, Queue>();
 
   constructor(options: GateOptions) {
     this.#options = options;
@@ -46,15 +51,16 @@ export class Gate {
   /** Requests that wait now. */
   get size(): number {
     let sum = 0;
-    for (const queue of this.#queues.values()) sum += queue.size;
+    for (const queue of this.#all()) sum += queue.size;
     return sum;
   }
 
   /** Takes the request in, behind all that wait for the same service. Throws `queue_full`. */
   hold(service: GatedService, waiting: Waiting): void {
+    if (waiting.aim !== null) return this.#holdAimed(service, waiting, waiting.aim);
     let queue = this.#queues.get(service.waitSlot);
     if (queue === undefined) {
-      queue = new Queue(this.#options, service);
+      queue = new Queue(this.#options, service, null, null);
       this.#queues.set(service.waitSlot, queue);
     }
     queue.add(service, waiting);
@@ -62,7 +68,7 @@ export class Gate {
 
   /** The client left, or the request goes another way. */
   leave(service: GatedService, waiting: Waiting): void {
-    this.#queues.get(service.waitSlot)?.remove(waiting);
+    this.#queue(service, waiting.aim)?.remove(waiting);
   }
 
   /** Does any request wait for the service? Newcomers then go behind it. */
@@ -70,29 +76,61 @@ export class Gate {
     return this.waitsFor(service) !== null;
   }
 
-  /** What those who wait for the service wait for; null when nobody does. */
-  waitsFor(service: GatedService): WaitReason | null {
-    const queue = this.#queues.get(service.waitSlot);
+  /** What those who wait for the service with this aim wait for; null when nobody does. */
+  waitsFor(service: GatedService, aim: Aim | null = null): WaitReason | null {
+    const queue = this.#queue(service, aim);
     return queue === undefined || queue.size === 0 ? null : queue.waitsFor;
   }
 
   /** The app has a new entry: whoever waits for it tries again. */
   onAppChanged(app: string): void {
-    for (const queue of this.#queues.values()) if (queue.service.app === app) queue.retry();
+    for (const queue of this.#all()) if (queue.service.app === app) queue.retry();
   }
 
   /** A place on a machine of the service became free in this worker. */
   onReleased(service: GatedService): void {
     this.#queues.get(service.waitSlot)?.retry();
+    if (this.#aimed.size === 0) return;
+    for (const queue of [...this.#aimed.values()]) if (queue.service.waitSlot === service.waitSlot) queue.retry();
   }
 
-  onWoken(app: string, service: string): void {
-    for (const queue of this.#queues.values()) if (queue.isFor(app, service)) queue.onWoken();
+  /** @param key of the target that was to be woken; null for none */
+  onWoken(app: string, service: string, key: string | null = null): void {
+    for (const queue of this.#all()) if (queue.isFor(app, service, key)) queue.onWoken();
   }
 
-  onWakeFailed(app: string, service: string, error: ProxyError): void {
-    for (const queue of this.#queues.values()) if (queue.isFor(app, service)) queue.onWakeFailed(error);
+  onWakeFailed(app: string, service: string, error: ProxyError, key: string | null = null): void {
+    for (const queue of this.#all()) if (queue.isFor(app, service, key)) queue.onWakeFailed(error);
   }
+
+  #holdAimed(service: GatedService, waiting: Waiting, { target }: Aim): void {
+    const key = aimedKey(service, target);
+    const queue = this.#aimed.get(key) ?? new Queue(this.#options, service, target, (idle) => this.#forget(key, idle));
+    try {
+      queue.add(service, waiting);
+    } finally {
+      // It may be empty again, or still.
+      if (queue.isIdle) this.#forget(key, queue);
+      else this.#aimed.set(key, queue);
+    }
+  }
+
+  #forget(key: string, queue: Queue): void {
+    if (this.#aimed.get(key) === queue) this.#aimed.delete(key);
+  }
+
+  #queue(service: GatedService, aim: Aim | null): Queue | undefined {
+    return aim === null ? this.#queues.get(service.waitSlot) : this.#aimed.get(aimedKey(service, aim.target));
+  }
+
+  /** A copy where it matters: lines of those with an aim come and go while they are looked at. */
+  #all(): Iterable<Queue> {
+    return this.#aimed.size === 0 ? this.#queues.values() : [...this.#queues.values(), ...this.#aimed.values()];
+  }
+}
+
+function aimedKey(service: GatedService, target: Target): string {
+  return `${service.waitSlot} ${target.key}`;
 }
 
 interface Place {
@@ -115,18 +153,30 @@ class Queue implements Timed {
   #isWaking = false;
   #isListening = false;
   #isRetrying = false;
+  readonly #target: Target | null;
+  readonly #onIdle: ((queue: Queue) => void) | null;
 
-  constructor(options: GateOptions, service: GatedService) {
+  /**
+   * @param target that all in it wait for; null: the whole service
+   * @param onIdle nobody waits, and nothing is listened for
+   */
+  constructor(options: GateOptions, service: GatedService, target: Target | null, onIdle: ((queue: Queue) => void) | null) {
     this.#options = options;
     this.service = service;
+    this.#target = target;
+    this.#onIdle = onIdle;
   }
 
   get size(): number {
     return this.#places.size;
   }
 
-  isFor(app: string, service: string): boolean {
-    return this.service.app === app && this.service.key === service;
+  get isIdle(): boolean {
+    return this.#places.size === 0 && !this.#isListening;
+  }
+
+  isFor(app: string, service: string, key: string | null): boolean {
+    return this.service.app === app && this.service.key === service && (this.#target?.key ?? null) === key;
   }
 
   add(service: GatedService, waiting: Waiting): void {
@@ -207,7 +257,7 @@ class Queue implements Timed {
     if (reason === "full") void this.#listen();
     else if (!this.#isWaking) {
       this.#isWaking = true;
-      this.#options.requestWake(this.service.app, this.service.key);
+      this.#options.requestWake(this.service.app, this.service.key, this.#target);
     }
   }
 
@@ -223,11 +273,13 @@ class Queue implements Timed {
       await load.waitForSignal(slot, seen);
     }
     this.#isListening = false;
+    if (this.isIdle) this.#onIdle?.(this);
   }
 
   #end(): void {
     this.deadlineMs = Infinity;
     this.#isWaking = false;
     this.#options.deadlines.remove(this);
+    if (this.isIdle) this.#onIdle?.(this);
   }
 }

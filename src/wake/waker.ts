@@ -3,6 +3,7 @@
 
 import type { Logger } from "pino";
 
+import { isInTarget, type Target } from "../core/aim.ts";
 import type { App, Service } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { MachineRecord } from "../core/machine.ts";
@@ -72,11 +73,13 @@ export class Waker {
    * Resolves when a machine of the service runs that the request may go to. Everyone who asks while a wake of the service is under way
    * gets its outcome. Throws `app_not_found`, `no_machine` (none may be woken, or for "busy": none is left to wake),
    * `wake_failed` (all that could be tried failed), `wake_timeout` or `draining`.
+   *
+   * @param target which machines will do; null: any
    */
-  wake(appName: string, serviceKey: string, reason: WakeReason = "asleep"): Promise<Woken> {
-    return this.#flights.run(`${appName} ${serviceKey}`, async () => {
+  wake(appName: string, serviceKey: string, reason: WakeReason = "asleep", target: Target | null = null): Promise<Woken> {
+    return this.#flights.run(`${appName} ${serviceKey} ${target?.key ?? ""}`, async () => {
       try {
-        return await this.#wake(appName, serviceKey, reason);
+        return await this.#wake(appName, serviceKey, reason, target);
       } catch (error) {
         const isAllAwake = reason === "busy" && error instanceof ProxyError && error.code === "no_machine";
         if (!isAllAwake) this.#options.onFailed(appName, serviceKey, error);
@@ -85,10 +88,10 @@ export class Waker {
     });
   }
 
-  async #wake(appName: string, serviceKey: string, reason: WakeReason): Promise<Woken> {
+  async #wake(appName: string, serviceKey: string, reason: WakeReason, target: Target | null): Promise<Woken> {
     const begunAt = performance.now();
     const [app, service] = this.#find(appName, serviceKey);
-    const candidates = this.#candidates(app, service, reason);
+    const candidates = this.#candidates(app, service, reason, target);
     let failure: unknown = null;
     for (const { id, name, region, state } of candidates) {
       const leftMs = app.wakeTimeoutMs - (performance.now() - begunAt);
@@ -117,10 +120,11 @@ export class Waker {
     return [app, service];
   }
 
-  #candidates(app: App, service: Service, reason: WakeReason): MachineRecord[] {
+  #candidates(app: App, service: Service, reason: WakeReason, target: Target | null): MachineRecord[] {
     const { host, region, rttMs, inFlight, now } = this.#options;
     const startableInMs = (machine: MachineRecord): number => host.startableInMs(machine.app, machine.id);
-    return wakeOrder(app, service, host.machines(app.name), reason, { nowMs: now(), region, rttMs, inFlight, startableInMs });
+    const machines = host.machines(app.name).filter((machine) => target === null || isInTarget(target, machine));
+    return wakeOrder(app, service, machines, reason, { nowMs: now(), region, rttMs, inFlight, startableInMs });
   }
 
   #woke({ record, startMs }: Woken, totalMs: number): void {

@@ -30,6 +30,7 @@ test("an app with nothing but a name and a command gets every default", (t) => {
     wakeTimeoutMs: 30_000,
     minMachinesRunning: {},
     warmDetour: true,
+    steering: "any",
     errorPages: {},
     clientAuth: null,
     hsts: null,

@@ -7,6 +7,11 @@ import { CHARACTERS, TOKEN } from "../../src/http/characters.ts";
 import { FIELD, FIELD_COUNT, fieldId } from "../../src/http/field-names.ts";
 
 const kebab = (key: string): string => key.replaceAll(/[A-Z]|(?<=http)2/g, (at) => (at === "2" ? at : `-${at.toLowerCase()}`));
+/** Ids that several names share, by which alone they are known. */
+const FAMILIES: Readonly<Record<string, readonly string[]>> = {
+  flySteering: ["fly-prefer-region", "fly-force-region", "fly-prefer-instance-id", "fly-force-instance-id", "fly-replay-cache-control"],
+  flyReplay: ["fly-replay", "fly-replay-cache", "fly-replay-cache-ttl-secs", "fly-replay-cache-allow-bypass"],
+};
 const names = Object.entries(FIELD).filter(([key]) => key !== "other" && key !== "withheld");
 const idOf = (name: string): number => {
   const bytes = Buffer.from(`<<${name}>>`, "latin1");
@@ -15,9 +20,10 @@ const idOf = (name: string): number => {
 
 test("every known name is recognised, in any case", () => {
   for (const [key, id] of names) {
-    const name = kebab(key);
-    const odd = Array.from(name, (letter, index) => (index % 2 === 0 ? letter.toUpperCase() : letter)).join("");
-    for (const form of [name, name.toUpperCase(), odd]) assert.equal(idOf(form), id, form);
+    for (const name of FAMILIES[key] ?? [kebab(key)]) {
+      const odd = Array.from(name, (letter, index) => (index % 2 === 0 ? letter.toUpperCase() : letter)).join("");
+      for (const form of [name, name.toUpperCase(), odd]) assert.equal(idOf(form), id, form);
+    }
   }
 });
 

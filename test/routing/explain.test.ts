@@ -33,7 +33,16 @@ function service(machines: readonly MachineEntry[], changes: Partial<ServiceEntr
 }
 
 function app(...services: ServiceEntry[]): AppEntry {
-  return { name: "hello", hostnames: ["hello.localhost"], services, wakeTimeoutMs: 1000, errorPages: {}, clientAuth: null, hsts: null };
+  return {
+    name: "hello",
+    hostnames: ["hello.localhost"],
+    services,
+    wakeTimeoutMs: 1000,
+    errorPages: {},
+    clientAuth: null,
+    hsts: null,
+    steering: "any",
+  };
 }
 
 interface Question extends Partial<ExplainView> {

@@ -155,7 +155,7 @@ test("whoever waits does not keep the process alive", async () => {
     const { LoadTable } = await import(${JSON.stringify(new URL("../../src/catalog/load-table.ts", import.meta.url).href)});
     const { Deadlines } = await import(${JSON.stringify(new URL("../../src/core/deadlines.ts", import.meta.url).href)});
     const gate = new Gate({ load: LoadTable.create(), deadlines: new Deadlines(5), maxWaiting: 9, requestWake: () => undefined });
-    gate.hold({ app: "a", key: "b", wakeTimeoutMs: 60000, waitSlot: 0 }, { waitsFor: "full", onGateOpen: () => false, onGateFailed: () => undefined });
+    gate.hold({ app: "a", key: "b", wakeTimeoutMs: 60000, waitSlot: 0 }, { aim: null, waitsFor: "full", onGateOpen: () => false, onGateFailed: () => undefined });
   `;
   const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: "inherit" });
   const [code] = (await once(child, "exit")) as [number];

@@ -1,5 +1,6 @@
 // A gate before one machine, and requests that come, look for a place and go as the edge has them do.
 
+import type { Aim } from "../../src/core/aim.ts";
 import { CLAIMED, LoadTable } from "../../src/catalog/load-table.ts";
 import { Deadlines } from "../../src/core/deadlines.ts";
 import type { ProxyError } from "../../src/core/errors.ts";
@@ -16,6 +17,7 @@ export class Request implements Waiting {
   readonly name: string;
   readonly service: GatedService;
   waitsFor: WaitReason = "asleep";
+  aim: Aim | null = null;
   state = "new";
   /** Runs as soon as a place was claimed. */
   onClaimed: () => void = () => undefined;
@@ -96,7 +98,7 @@ export class World {
       load,
       deadlines: this.deadlines,
       maxWaiting: options.maxWaiting ?? 100,
-      requestWake: (app, service) => void this.wakes.push(`${app} ${service}`),
+      requestWake: (app, service, target) => void this.wakes.push([app, service, ...(target?.regions ?? [])].join(" ")),
     });
   }
 

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { target, type Aim } from "../../src/core/aim.ts";
 import { ProxyError } from "../../src/core/errors.ts";
 import { MACHINE, OTHER, SERVICE, turn, until, World } from "./gate-world.ts";
 
@@ -199,4 +200,38 @@ test("who leaves as another's time is up is not refused", async () => {
   await turn();
   assert.deepEqual(world.refused, ["a wake_timeout"]);
   assert.equal(b!.state, "held");
+});
+
+test("those with an aim wait in a line of their own, for a wake of their own", () => {
+  const world = new World();
+  const aim: Aim = { target: target({ regions: ["nrt"] }), orElse: null };
+  world.arrivals("a");
+  const b = world.request("b");
+  b.aim = aim;
+  b.hold("asleep");
+  assert.deepEqual(world.wakes, ["hello tcp-8080", "hello tcp-8080 nrt"]);
+  assert.equal(world.gate.waitsFor(SERVICE, aim), "asleep");
+  world.gate.onWakeFailed(SERVICE.app, SERVICE.key, failed);
+  assert.deepEqual(world.refused, ["a wake_failed"]);
+  assert.equal(world.gate.waitsFor(SERVICE), null);
+  world.isAsleep = false;
+  world.gate.onWoken(SERVICE.app, SERVICE.key);
+  assert.deepEqual(world.served, [], "that was not what it waits for");
+  world.gate.onWoken(SERVICE.app, SERVICE.key, aim.target.key);
+  assert.deepEqual(world.served, ["b"]);
+  assert.equal(world.gate.waitsFor(SERVICE, aim), null);
+  assert.equal(world.gate.size, 0);
+  assert.equal(world.load.count(SERVICE.waitSlot), 0);
+});
+
+test("a place that becomes free goes to who waits with an aim, too", async () => {
+  const world = new World();
+  world.isAsleep = false;
+  const [a] = world.arrivals("a");
+  const b = world.request("b");
+  b.aim = { target: target({ machine: "m" }), orElse: null };
+  b.hold("full");
+  a!.finish();
+  await until(() => world.served.length === 2);
+  assert.deepEqual(world.served, ["a", "b"]);
 });

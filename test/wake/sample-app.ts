@@ -48,6 +48,7 @@ export function sampleApp(changes: Partial<App> = {}): App {
     wakeTimeoutMs: 10_000,
     minMachinesRunning: {},
     warmDetour: true,
+    steering: "any",
     errorPages: {},
     clientAuth: null,
     hsts: null,

@@ -67,6 +67,10 @@ const RESPONSE_DROPS_BUT_LENGTH = flags([
   FIELD.server,
   FIELD.flyRequestId,
   FIELD.kittiwakeBusy,
+  FIELD.flyReplay,
+  FIELD.flyReplaySrc,
+  FIELD.flyReplayFailed,
+  FIELD.flyReplayCacheStatus,
 ]);
 /** Fields of a response that are not copied. */
 export const RESPONSE_DROPS: Uint8Array = withMore(RESPONSE_DROPS_BUT_LENGTH, FIELD.contentLength);
