@@ -7,6 +7,8 @@ import type { App, MachineSpec, Service } from "../core/app.ts";
 import type { MachineRecord, MachineState } from "../core/machine.ts";
 import { Balancer } from "../routing/balancer.ts";
 import { type Candidate, rank, type Ranked } from "../routing/rank.ts";
+import { minRunning } from "../wake/machine-plan.ts";
+import { chooseSleeper, observe, type Watched } from "../wake/sleep-plan.ts";
 import { wakeOrder } from "../wake/wake-order.ts";
 import { Rate, type Traffic } from "./arrivals.ts";
 import type { Chance } from "./random.ts";
@@ -52,8 +54,10 @@ interface Machine {
   /** Until then every start fails. */
   brokenUntilMs: number;
   isCutOff: boolean;
-  /** Since when nothing was in flight. */
-  idleSinceMs: number;
+  /** As the last look saw it, in this run. */
+  watched: Watched | undefined;
+  /** It takes no more requests, and sleeps when those it has are over. */
+  isLeaving: boolean;
   readonly inFlight: Set<Request>;
 }
 
@@ -98,8 +102,8 @@ export class World {
     this.#balancer = new Balancer({ load: this.#load, random: chance.next });
     const specs = app.machines.filter(({ group }) => this.#service.groups.includes(group));
     this.#machines = specs.map((spec, slot): Machine => {
-      const idle = { idleSinceMs: 0, inFlight: new Set<Request>(), brokenUntilMs: 0, isCutOff: false };
-      return { spec, slot, state: "stopped", changedAtMs: 0, ...idle };
+      const rest = { inFlight: new Set<Request>(), brokenUntilMs: 0, isCutOff: false, isLeaving: false, watched: undefined };
+      return { spec, slot, state: "stopped", changedAtMs: 0, ...rest };
     });
     const regions = [...new Set(traffic.map(({ region }) => region))];
     this.#edges = regions.map((region): Edge => ({ region, isCutOff: false, ranked: null, waiting: new Set() }));
@@ -183,7 +187,7 @@ export class World {
 
   #release(machine: Machine): void {
     this.#load.release(machine.slot);
-    machine.idleSinceMs = this.#options.timeline.nowMs;
+    if (machine.isLeaving && machine.inFlight.size === 0) this.#stop(machine);
     if (this.#service.concurrency.hardLimit !== null) this.#retryWaiting();
   }
 
@@ -214,7 +218,9 @@ export class World {
       inFlight: (id) => byId.get(id)!.inFlight.size,
     });
     const machine = best === undefined ? undefined : byId.get(best.id);
-    if (machine !== undefined && isAsleep(machine.state)) this.#start(machine);
+    if (machine === undefined) return;
+    if (isAsleep(machine.state)) this.#start(machine);
+    else if (machine.isLeaving) this.#stay(machine);
   }
 
   #start(machine: Machine): void {
@@ -229,7 +235,6 @@ export class World {
         this.#set(machine, "failed");
         tally.asleep(machine.spec.id, timeline.nowMs);
       } else {
-        machine.idleSinceMs = timeline.nowMs;
         this.#load.open(machine.slot);
         this.#set(machine, "started");
       }
@@ -237,24 +242,53 @@ export class World {
     });
   }
 
-  /** A machine in each region is put to sleep that had no load for idle_timeout. */
+  /** At most one machine of each region goes to sleep. */
   #look(): void {
     const { app, timeline } = this.#options;
     timeline.after(LOOK_MS, () => this.#look());
     if (this.#service.autoStop === "off") return;
-    for (const machines of Map.groupBy(this.#machines, ({ spec }) => spec.region).values()) {
-      const running = machines.filter(({ state }) => state === "started");
-      const kept = machines[0]!.spec.region === app.primaryRegion ? this.#service.minMachinesRunning : 0;
-      if (running.length <= kept) continue;
-      const longest = running.reduce((a, b) => (b.idleSinceMs < a.idleSinceMs ? b : a));
-      if (longest.inFlight.size > 0 || timeline.nowMs - longest.idleSinceMs < app.idleTimeoutMs) continue;
-      if (this.#load.closeWhenIdle(longest.slot)) this.#stop(longest);
+    const { softLimit } = this.#service.concurrency;
+    for (const [region, machines] of Map.groupBy(this.#machines, ({ spec }) => spec.region)) {
+      const awake = machines.filter(({ state, isLeaving }) => state === "started" && !isLeaving);
+      for (const machine of awake) {
+        const { spec, changedAtMs, slot, inFlight } = machine;
+        const look = { id: spec.id, run: changedAtMs, inFlight: inFlight.size, activity: this.#load.activity(slot) };
+        machine.watched = observe(machine.watched, look, softLimit, timeline.nowMs);
+      }
+      const sleeper = chooseSleeper(
+        {
+          running: awake.map(({ watched }) => watched!),
+          keep: minRunning(app, machines[0]!.spec.group, region),
+          softLimit,
+          idleTimeoutMs: app.idleTimeoutMs,
+          settledSinceMs: Math.max(...machines.map(({ changedAtMs }) => changedAtMs)),
+          isBusy: () => false,
+        },
+        timeline.nowMs,
+      );
+      const machine = awake.find(({ spec }) => spec.id === sleeper?.id);
+      if (machine !== undefined) this.#leave(machine);
     }
+  }
+
+  /** In two phases: from here on it takes no more, and it sleeps when what it has is over. */
+  #leave(machine: Machine): void {
+    this.#load.close(machine.slot);
+    machine.isLeaving = true;
+    if (machine.inFlight.size === 0) this.#stop(machine);
+  }
+
+  /** There is nobody else: it goes on. */
+  #stay(machine: Machine): void {
+    machine.isLeaving = false;
+    this.#load.open(machine.slot);
+    this.#options.timeline.after(0, () => this.#retryWaiting());
   }
 
   #stop(machine: Machine): void {
     const { timeline, chance, behaviour, tally } = this.#options;
     const isSuspend = this.#service.autoStop === "suspend";
+    machine.isLeaving = false;
     this.#set(machine, isSuspend ? "suspending" : "stopping");
     timeline.after(chance.around(behaviour.stopMs, behaviour.spread), () => {
       if (machine.state !== "suspending" && machine.state !== "stopping") return;
@@ -288,6 +322,7 @@ export class World {
     if (isAsleep(machine.state)) return;
     tally.asleep(machine.spec.id, timeline.nowMs);
     this.#load.close(machine.slot);
+    machine.isLeaving = false;
     this.#set(machine, "failed");
     this.#interrupt(machine, () => true);
   }
