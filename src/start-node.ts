@@ -16,6 +16,7 @@ import { refusals } from "./config/refusals.ts";
 import { SqliteStore } from "./state/sqlite-store.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { Latency } from "./catalog/latency.ts";
+import { AddressTable } from "./catalog/address-table.ts";
 import { LoadTable, MAX_WORKERS } from "./catalog/load-table.ts";
 import { MachineLoad } from "./catalog/machine-load.ts";
 import { createSelfSigned } from "./certs/sign.ts";
@@ -106,6 +107,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   const store = openStore(node);
   stack.defer(() => store.close());
   const load = LoadTable.create();
+  const addresses = AddressTable.create(Math.min(node.workers, MAX_WORKERS));
   let latency = latencyOf(config);
   const catalog: Catalog = new Catalog({
     load,
@@ -220,6 +222,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     data: workerData(
       node,
       load,
+      addresses,
       await createSelfSigned({ notBefore: new Date(startedAtMs - DAY_MS), notAfter: new Date(startedAtMs + 3650 * DAY_MS) }),
     ),
     ticketKeys: () => certification.ticketKeys,
@@ -228,6 +231,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     onMessage: (worker, message) => void answer(worker, message),
     onDied: (index, reason) => {
       load.releaseWorker(index);
+      addresses.releaseWorker(index);
       metrics.countWorkerRestart();
       log.error({ worker: index, reason }, "a worker died and is replaced");
       emit({ type: "worker_replaced", index, reason });
@@ -358,6 +362,7 @@ function latencyOf({ regions }: UsableConfig): Latency {
 function workerData(
   { region, edge, tls, log, timeouts, limits }: NodeConfig,
   load: LoadTable,
+  addresses: AddressTable,
   selfSigned: WorkerData["selfSigned"],
 ): Omit<WorkerData, "index" | "ticketKeys"> {
   const destination = log.file ?? "stderr";
@@ -365,6 +370,7 @@ function workerData(
   return {
     region,
     load: load.buffer,
+    addresses: addresses.buffer,
     selfSigned,
     proxyProtocolFrom: edge.proxyProtocolFrom,
     expectsValidations: tls.issuer === "acme",

@@ -5,11 +5,15 @@ import { parentPort, workerData, type MessagePort } from "node:worker_threads";
 import { createAccessLog, type AccessLog } from "./telemetry/access-log.ts";
 import { createLog, logFailure } from "./telemetry/log.ts";
 import { Traffic, type AppTraffic } from "./telemetry/traffic.ts";
+import type { AccessRules } from "./core/app.ts";
+import { AddressSet } from "./core/address-set.ts";
 import { AddressAllowances } from "./core/address-allowances.ts";
 import { Deadlines } from "./core/deadlines.ts";
 import { ProxyError } from "./core/errors.ts";
 import type { PortKind } from "./core/port-kind.ts";
+import { SharedClock } from "./core/shared-clock.ts";
 import { RequestIds } from "./core/request-id.ts";
+import { AddressTable } from "./catalog/address-table.ts";
 import { LoadTable } from "./catalog/load-table.ts";
 import { FieldCache } from "./http/http2/field-cache.ts";
 import { ResponseEncoder } from "./http/http2/response-encoder.ts";
@@ -21,6 +25,7 @@ import { Router } from "./routing/router.ts";
 import { Pools } from "./upstream/pools.ts";
 import { WriteSlab } from "./upstream/socket-writer.ts";
 import { Gate } from "./wake/gate.ts";
+import { Access } from "./edge/access.ts";
 import { connectionLine, exchangeLine, unreadableLine, type LoggedConnection } from "./edge/access-line.ts";
 import { ChallengeAnswers } from "./edge/challenge-answers.ts";
 import { Attempts } from "./edge/attempts.ts";
@@ -35,7 +40,6 @@ import { OutputPool } from "./upstream/http2-output.ts";
 import type { Http2Shared } from "./edge/http2-streams.ts";
 import type { HttpsPorts } from "./edge/redirects.ts";
 import { Listener, type ListenerTls } from "./edge/listener.ts";
-import { PeersInFront } from "./edge/peers-in-front.ts";
 import { Places } from "./edge/places.ts";
 import { UdpListener } from "./edge/udp-listener.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
@@ -76,7 +80,9 @@ class Worker {
   readonly #panicsLogged = new Map<string, number>();
   readonly #contexts: ServingContexts;
   readonly #tls: ListenerTls;
-  readonly #peersInFront: PeersInFront;
+  readonly #peersInFront: AddressSet;
+  readonly #addresses: AddressTable;
+  readonly #clock = new SharedClock();
   #httpsPorts: HttpsPorts = { boundHttp: 80, boundHttps: 443 };
   #isDraining = false;
 
@@ -87,6 +93,7 @@ class Worker {
     this.#accessLog = data.accessLog === null ? null : createAccessLog(data.accessLog);
     const { limits, timeouts } = data;
     const load = new LoadTable(data.load, data.index);
+    this.#addresses = new AddressTable(data.addresses, data.index);
     const cache = new FieldCache();
     this.#http2 = {
       outputs: new OutputPool(),
@@ -162,7 +169,7 @@ class Worker {
       clientAuth: (hostname) => this.#router.match(hostname)?.clientAuth,
       fetch: (hostname) => this.#fetchCertificate(hostname),
     });
-    this.#peersInFront = new PeersInFront(data.proxyProtocolFrom);
+    this.#peersInFront = new AddressSet(data.proxyProtocolFrom);
     this.#contexts = new ServingContexts(data.selfSigned, Buffer.from(data.ticketKeys));
     this.#tls = {
       context: (versions, isSelfSigned, clientAuth) => this.#contexts.context(versions, isSelfSigned, clientAuth),
@@ -178,7 +185,7 @@ class Worker {
           // What comes with certificates for it comes only to apps that ask.
           this.#sni.forget(message.entry.hostnames);
         }
-        this.#router.set(edgeApp(message.entry, this.#pools, this.#traffic));
+        this.#router.set(edgeApp(message.entry, this.#pools, this.#traffic, (app, rules) => this.#access(app, rules)));
         this.#afterChange();
         this.#gate.onAppChanged(message.entry.name);
         break;
@@ -318,6 +325,7 @@ class Worker {
         onClosed: (connection) => {
           const app = connection.account as AppTraffic | null;
           if (app !== null) app.disconnects++;
+          for (const place of connection.client.places?.values() ?? []) this.#addresses.disconnect(place);
         },
       },
     });
@@ -330,6 +338,12 @@ class Worker {
     this.#listeners.delete(key);
     this.#closing.add(listener);
     void listener.drain().then(() => this.#closing.delete(listener));
+  }
+
+  /** What an app had before, where its rules are the same: some have thousands of addresses. */
+  #access(app: string, rules: AccessRules): Access {
+    const before = this.#router.app(app)?.services[0]?.access;
+    return before?.holds(rules) === true ? before : new Access({ app, rules, table: this.#addresses, now: () => this.#clock.now() });
   }
 
   #afterChange(): void {

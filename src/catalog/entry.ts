@@ -1,6 +1,6 @@
 // What a worker knows of an app: the immutable entry that the main thread sends whenever the app or one of its machines changes.
 
-import type { App, Address, ClientAuth, Hsts, Service, ServicePort } from "../core/app.ts";
+import type { AccessRules, Address, App, ClientAuth, Hsts, Service, ServicePort } from "../core/app.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 
 export interface AppEntry {
@@ -16,6 +16,7 @@ export interface AppEntry {
   readonly hsts: Hsts | null;
   /** As in `App`. */
   readonly steering: App["steering"];
+  readonly access: AccessRules | null;
 }
 
 export interface ServiceEntry {

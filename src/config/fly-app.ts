@@ -3,6 +3,7 @@
 
 import type { App, DriverName, ProcessGroup } from "../core/app.ts";
 import { formatDuration } from "../core/duration.ts";
+import { toAccess } from "./access.ts";
 import type { Findings } from "./findings.ts";
 import { readClientAuth } from "./client-auth.ts";
 import { readErrorPages } from "./error-pages.ts";
@@ -59,6 +60,7 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     errorPages: readErrorPages(document, findings),
     clientAuth: readClientAuth(document, services, findings),
     hsts: toHsts(document, findings),
+    access: toAccess(kittiwake.access, findings),
   };
   checkMachines(document, app, findings, context.regions);
   return app;

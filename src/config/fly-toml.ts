@@ -4,6 +4,7 @@
 
 import { z } from "zod";
 
+import { access } from "./access.ts";
 import { pendingSections } from "./fly-section-schema.ts";
 import { groupNames, httpService, KILL_SIGNALS, scalarText, service } from "./fly-service-schema.ts";
 import { defineDocument } from "./key-schema.ts";
@@ -129,6 +130,7 @@ const kittiwake = z
       }),
     tls: clientTls,
     hsts,
+    access,
     machines: z
       .array(placedMachine)
       .default([])

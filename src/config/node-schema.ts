@@ -4,7 +4,7 @@ import { z } from "zod";
 
 import { acme } from "./acme-schema.ts";
 import { defineDocument } from "./key-schema.ts";
-import { address, duration, hostname, name, path, PORT_DIGITS, regionCode } from "./scalars.ts";
+import { address, addressBlock, duration, hostname, name, path, PORT_DIGITS, regionCode } from "./scalars.ts";
 
 const boundPort = z.int().min(0).max(65_535);
 
@@ -24,7 +24,7 @@ const edge = z
         fallback: "the same ports",
       }),
     proxy_protocol_from: z
-      .array(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()]).meta({ kind: 'an IP address or a block of them such as "10.0.0.0/8"' }))
+      .array(addressBlock())
       .default([])
       .describe(
         "Proxies in front: every TCP connection from these addresses must begin with a PROXY header, version 1 or 2; from others none is read.",

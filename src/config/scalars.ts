@@ -119,6 +119,13 @@ export function hostnamePattern(): z.ZodType<string, string> {
     .meta({ kind: "a host name", standIn: "host.example" });
 }
 
+/** An IP address or a CIDR block of them. */
+export function addressBlock(): z.ZodType<string, string> {
+  return z
+    .union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()])
+    .meta({ kind: 'an IP address or a block of them such as "10.0.0.0/8"', standIn: "10.0.0.0/8" });
+}
+
 /** `host:port`. */
 export function address(): z.ZodType<Address, string> {
   const kind = 'an address such as "127.0.0.1:9000"';

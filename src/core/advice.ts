@@ -32,6 +32,9 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   tls_unknown_name: "Check the name of the host.",
   client_certificate_required: "Use HTTPS, with the certificate that the owner of this site gave you.",
   client_certificate_refused: "Use the certificate that the owner of this site gave you; ask for another one if it has run out.",
+  access_denied: "Come from a network that the owner of this site has let in.",
+  rate_limited: "Make fewer requests, and wait for as long as retry-after says.",
+  too_many_connections: "Use fewer connections at once.",
   tls_handshake_failed: "Use TLS 1.2 or 1.3.",
 
   // What the edge decided

@@ -37,6 +37,19 @@ export interface App {
   readonly clientAuth: ClientAuth | null;
   /** null: browsers are not told to come by HTTPS only, unless by the app itself. */
   readonly hsts: Hsts | null;
+  /** null: everybody may come, as often as they like. */
+  readonly access: AccessRules | null;
+}
+
+/** Who may come to an app, and how much; `[kittiwake.access]`. */
+export interface AccessRules {
+  /** Addresses and CIDR blocks; empty: all. */
+  readonly allow: readonly string[];
+  /** Addresses and CIDR blocks, whatever `allow` has. */
+  readonly deny: readonly string[];
+  /** Requests of an address: one each interval, and so much ahead of that. */
+  readonly rate: { readonly intervalMs: number; readonly toleranceMs: number } | null;
+  readonly connectionsPerAddress: number | null;
 }
 
 /** What `Strict-Transport-Security` says (RFC 6797); `[kittiwake.hsts]`. */

@@ -60,6 +60,9 @@ export const ERRORS = {
     retry: "never",
     summary: "the client's certificate is not one that the app takes",
   },
+  access_denied: { status: 403, blame: "client", retry: "never", summary: "the app does not take requests from this address" },
+  rate_limited: { status: 429, blame: "client", retry: "never", summary: "this address makes more requests than the app allows" },
+  too_many_connections: { status: 429, blame: "client", retry: "never", summary: "this address has more connections than it may have" },
   tls_handshake_failed: { status: 0, blame: "client", retry: "never", summary: "the TLS handshake failed" },
 
   // What the edge decided

@@ -4,6 +4,7 @@ import type { RequestLimits } from "../http/http1/request-decoder.ts";
 import type { RequestHead } from "../http/message.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import type { ErrorCode } from "../core/errors.ts";
+import type { ClientFacts } from "../upstream/forward.ts";
 import type { WriteSlab } from "../upstream/socket-writer.ts";
 import type { ClientChannel, ClientEvents } from "./client-channel.ts";
 import type { PaceLimits } from "./pace.ts";
@@ -11,6 +12,7 @@ import type { PaceLimits } from "./pace.ts";
 export interface ClientConnection {
   /** Where it is counted: the app of its first request. */
   readonly account: object | null;
+  readonly client: ClientFacts;
   /** Ends as soon as nothing is under way on it; takes nothing new. */
   drain(): void;
   /** Ends at once. */

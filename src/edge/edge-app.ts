@@ -1,11 +1,15 @@
 // An app as a worker uses it: the entry from the main thread, with machines ranked and upstream pools at hand.
 
+import type { AccessRules } from "../core/app.ts";
 import type { AppEntry, MachineEntry, ServiceEntry } from "../catalog/entry.ts";
 import type { AppTraffic, MachineTraffic, Traffic } from "../telemetry/traffic.ts";
 import { rank, type Ranked } from "../routing/rank.ts";
 import type { Http2Pool } from "../upstream/http2-pool.ts";
 import type { Pool, Pools } from "../upstream/pools.ts";
+import type { Access } from "./access.ts";
 import { ErrorPages } from "./error-pages.ts";
+
+export type CreateAccess = (app: string, rules: AccessRules) => Access;
 
 export interface EdgeApp extends Omit<AppEntry, "services"> {
   readonly services: readonly EdgeService[];
@@ -17,6 +21,8 @@ export interface EdgeService extends Omit<ServiceEntry, "machines"> {
   readonly wakeTimeoutMs: number;
   /** null: the app has none of its own. */
   readonly errorPages: ErrorPages | null;
+  /** null: everybody may come. */
+  readonly access: Access | null;
   readonly traffic: AppTraffic;
 }
 
@@ -28,7 +34,9 @@ export interface EdgeMachine extends MachineEntry {
   readonly traffic: MachineTraffic;
 }
 
-export function edgeApp(entry: AppEntry, pools: Pools, traffic: Traffic): EdgeApp {
+/** @param createAccess makes what holds an app to its rules */
+export function edgeApp(entry: AppEntry, pools: Pools, traffic: Traffic, createAccess: CreateAccess): EdgeApp {
+  const access = entry.access === null ? null : createAccess(entry.name, entry.access);
   const errorPages = Object.keys(entry.errorPages).length === 0 ? null : new ErrorPages(entry.errorPages);
   const services = entry.services.map((service): EdgeService => {
     const machines = service.machines.map((machine): EdgeMachine => {
@@ -40,7 +48,7 @@ export function edgeApp(entry: AppEntry, pools: Pools, traffic: Traffic): EdgeAp
     });
     const ranked = rank(machines, service.autoStart);
     const { wakeTimeoutMs } = entry;
-    return { ...service, machines, ranked, wakeTimeoutMs, errorPages, traffic: traffic.app(entry.name) };
+    return { ...service, machines, ranked, wakeTimeoutMs, errorPages, access, traffic: traffic.app(entry.name) };
   });
   return { ...entry, services };
 }

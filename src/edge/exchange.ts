@@ -158,7 +158,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     return true;
   }
 
-  refuse(code: ErrorCode, mustClose = false): void {
+  /** @param retryAfterS null: what is usual for the code */
+  refuse(code: ErrorCode, mustClose = false, retryAfterS: number | null = null): void {
     this.code = code;
     this.status = ERRORS[code].status;
     this.#leave();
@@ -166,6 +167,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
       requestId: this.id,
       accept: joinedValue(this.head.fields, "accept"),
       pages: this.service?.errorPages ?? null,
+      retryAfterS,
     };
     respondWithError(this.channel, code, refused, mustClose);
   }

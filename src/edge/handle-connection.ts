@@ -5,6 +5,8 @@ import type { Ends } from "../core/ends.ts";
 import type { ErrorCode, ProxyError } from "../core/errors.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import type { RequestIds } from "../core/request-id.ts";
+import { UNCOUNTED } from "../catalog/address-table.ts";
+import type { Access } from "./access.ts";
 import type { LoggedConnection } from "./access-line.ts";
 import type { Attempted, Attempts } from "./attempts.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
@@ -62,6 +64,9 @@ export class RoutedConnection implements Attempted, LoggedConnection {
   bytesSent = 0;
   readonly #handler: ConnectionHandler;
   readonly #carried: Carried;
+  /** What counts it among the connections of its client's address. */
+  #access: Access | null = null;
+  #place = UNCOUNTED;
 
   constructor(handler: ConnectionHandler, facts: RoutedConnection["facts"], service: EdgeService, carried: Carried) {
     this.#handler = handler;
@@ -71,9 +76,14 @@ export class RoutedConnection implements Attempted, LoggedConnection {
     this.id = handler.ids.next(Date.now());
   }
 
-  /** Looks for a machine. */
+  /** Looks for a machine, if its client may have one. */
   begin(): void {
-    this.service.traffic.connects++;
+    const { traffic, access } = this.service;
+    traffic.connects++;
+    if (access !== null) {
+      const code = this.#enter(access, this.facts.ends.sourceIp);
+      if (code !== null) return this.refuse(code);
+    }
     this.#handler.attempts.route(this);
   }
 
@@ -123,8 +133,20 @@ export class RoutedConnection implements Attempted, LoggedConnection {
   /** It is over. */
   end(): void {
     const { attempts } = this.#handler;
+    this.#access?.disconnect(this.#place);
     if (this.isWaiting) attempts.leaveGate(this);
     this.service.traffic.disconnects++;
     attempts.releaseClaim(this);
+  }
+
+  /** Why its client may not have it; null when it may. */
+  #enter(access: Access, ip: string): ErrorCode | null {
+    const code = access.refusal(ip);
+    if (code !== null) return code;
+    const place = access.connect(ip);
+    if (place === null) return "too_many_connections";
+    this.#access = access;
+    this.#place = place;
+    return null;
   }
 }

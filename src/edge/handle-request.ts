@@ -12,6 +12,7 @@ import type { RequestIds } from "../core/request-id.ts";
 import type { Router } from "../routing/router.ts";
 import { forward, type ClientFacts } from "../upstream/forward.ts";
 import { isRetryable } from "../upstream/retryable.ts";
+import type { Access } from "./access.ts";
 import type { Attempts } from "./attempts.ts";
 import { challengeToken, type ChallengeAnswers } from "./challenge-answers.ts";
 import type { ClientChannel } from "./client-channel.ts";
@@ -118,7 +119,7 @@ export class RequestHandler implements ExchangeDriver {
   refuseUnread(channel: ClientChannel, code: ErrorCode): void {
     const { ids, onUnreadable } = this.#options;
     const requestId = ids.next(Date.now());
-    respondWithError(channel, code, { requestId, accept: null, pages: null }, true);
+    respondWithError(channel, code, { requestId, accept: null, pages: null, retryAfterS: null }, true);
     onUnreadable(channel, code, requestId);
   }
 
@@ -219,6 +220,8 @@ export class RequestHandler implements ExchangeDriver {
     }
     const { hosts } = channel.client;
     if (hosts !== null && !hosts.includes(head.host)) return exchange.refuse("misdirected_request");
+    const { access } = route.service;
+    if (access !== null && this.#isKeptOut(exchange, access)) return;
     if (app.hsts !== null && channel.client.scheme === "https") exchange.hsts = this.#hsts(app.hsts, head.host);
     if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
     if (head.fields.find(FIELD.flySteering) !== -1) this.#steer(exchange, app);
@@ -233,6 +236,15 @@ export class RequestHandler implements ExchangeDriver {
     if (preferred === null) return;
     exchange.steered = new Steered();
     exchange.steered.preferred = preferred;
+  }
+
+  /** By the app's rules for its clients: then it has been refused. */
+  #isKeptOut(exchange: Exchange, access: Access): boolean {
+    const { client } = exchange.channel;
+    const code = access.refusal(client.ip);
+    if (code !== null) exchange.refuse(code, false, access.retryAfterS);
+    else if (!access.countConnection(client)) exchange.refuse("too_many_connections", true);
+    return exchange.state === "done";
   }
 
   /** The service that a request waited for is gone: another one may have its public port now. */

@@ -3,6 +3,7 @@
 import { createServer, isIP, type AddressInfo, type Server, type Socket } from "node:net";
 import type { SecureContext, TLSSocket } from "node:tls";
 import type { ClientHello } from "../http/client-hello.ts";
+import type { AddressSet } from "../core/address-set.ts";
 import type { ClientAuth, TlsVersions } from "../core/app.ts";
 import type { Ends } from "../core/ends.ts";
 import { ProxyError } from "../core/errors.ts";
@@ -20,7 +21,6 @@ import type { HeadTimes } from "./head-times.ts";
 import { Http1Connection } from "./http1-connection.ts";
 import { Http2Connection } from "./http2-connection.ts";
 import type { Http2Shared } from "./http2-streams.ts";
-import type { PeersInFront } from "./peers-in-front.ts";
 import { Preamble, type PreambleRead } from "./preamble.ts";
 import { readDirectly } from "./read-directly.ts";
 import { RawConnection, type RawContext } from "./raw-connection.ts";
@@ -35,7 +35,8 @@ export interface ListenerOptions {
   readonly kind: Exclude<PortKind, "udp">;
   readonly tls: ListenerTls;
   readonly challenges: ChallengeAnswers;
-  readonly peersInFront: PeersInFront;
+  /** Whose connections begin with a PROXY header that is believed. */
+  readonly peersInFront: AddressSet;
   readonly handshakeTimeoutMs: number;
   readonly region: string;
   readonly connections: Omit<ConnectionContext, "onClosed">;
@@ -347,7 +348,16 @@ export class Listener {
     const headTime = this.#headTime(serverName, acceptedMs);
     const { publicPort, region, http2, tls } = this.#options;
     const hosts = serverName === null || isForAnyHost ? null : new CertifiedHosts(serverName, tls.namesOf);
-    const client: ClientFacts = { ip: ends.sourceIp, scheme, localIp: ends.destinationIp, port: publicPort, region, identity, hosts };
+    const client: ClientFacts = {
+      ip: ends.sourceIp,
+      scheme,
+      localIp: ends.destinationIp,
+      port: publicPort,
+      region,
+      identity,
+      hosts,
+      places: null,
+    };
     readDirectly(socket);
     const context = this.#context;
     const connection = isHttp2

@@ -9,6 +9,7 @@ import { ownFields } from "./response-fields.ts";
 
 /** Seconds after which a client may try again, for statuses that promise it (RFC 9110 section 10.2.3). */
 const RETRY_AFTER: Partial<Record<ErrorCode, number>> = {
+  too_many_connections: 1,
   at_capacity: 1,
   queue_full: 1,
   wake_failed: 5,
@@ -31,6 +32,8 @@ export interface Refused {
   readonly accept: string | null;
   /** Of the app; null where none is known. */
   readonly pages: ErrorPages | null;
+  /** Seconds; null: what is usual for the code. */
+  readonly retryAfterS: number | null;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -38,9 +41,9 @@ const NOTHING = Buffer.alloc(0);
 /** Answers with the failure. `mustClose`: the request's framing can no longer be trusted, or its rest is unread. */
 export function respondWithError(channel: ClientChannel, code: ErrorCode, refused: Refused, mustClose: boolean): void {
   const { status } = ERRORS[code];
-  const { requestId, accept, pages } = refused;
+  const { requestId, accept, pages, retryAfterS } = refused;
   const { fields, body } = errorBody(errorShape(accept), code, requestId, pages);
-  const retryAfter = RETRY_AFTER[code];
+  const retryAfter = retryAfterS ?? RETRY_AFTER[code];
   const all: OwnField[] = [...fields, ["kittiwake-error", code], ...ownFields(requestId), ...FOR_NOW];
   if (retryAfter !== undefined) all.push(["retry-after", `${retryAfter}`]);
   if (status === 405) all.push(["allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"]);

@@ -14,6 +14,7 @@ export interface WorkerData {
   readonly index: number;
   readonly region: string;
   readonly load: SharedArrayBuffer;
+  readonly addresses: SharedArrayBuffer;
   /** 48 bytes: sessions resume on every worker. */
   readonly ticketKeys: Uint8Array;
   /** For clients that name no known host, where an app takes them. */

@@ -25,6 +25,8 @@ export interface ClientFacts {
   readonly identity: ClientIdentity | null;
   /** null: whichever its requests name. */
   readonly hosts: ConnectionHosts | null;
+  /** What the connection takes of what apps allow its address; null where none of them limits that, the usual case. */
+  places: Map<string, number> | null;
 }
 
 /** What a connection's requests say of its client's certificate. */

@@ -34,6 +34,7 @@ test("an app with nothing but a name and a command gets every default", (t) => {
     errorPages: {},
     clientAuth: null,
     hsts: null,
+    access: null,
   } satisfies Omit<App, "directory">);
 });
 

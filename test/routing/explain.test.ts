@@ -42,6 +42,7 @@ function app(...services: ServiceEntry[]): AppEntry {
     clientAuth: null,
     hsts: null,
     steering: "any",
+    access: null,
   };
 }
 

@@ -52,6 +52,7 @@ export function sampleApp(changes: Partial<App> = {}): App {
     errorPages: {},
     clientAuth: null,
     hsts: null,
+    access: null,
     ...changes,
   };
 }
