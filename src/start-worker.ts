@@ -67,6 +67,7 @@ class Worker {
   readonly #headTimes: HeadTimes;
   readonly #pools: Pools;
   readonly #gate: Gate;
+  readonly #balancer: Balancer;
   readonly #handler: RequestHandler;
   readonly #connectionHandler: ConnectionHandler;
   readonly #challenges: ChallengeAnswers;
@@ -129,7 +130,7 @@ class Worker {
       expectsValidations: data.expectsValidations,
     });
     this.#headTimes = new HeadTimes(this.#router, timeouts.requestHeadMs);
-    const balancer = new Balancer({ load, random: Math.random });
+    const balancer = (this.#balancer = new Balancer({ load, random: Math.random, now: () => this.#deadlines.nowMs }));
     const attempts = new Attempts({
       router: this.#router,
       balancer,
@@ -185,7 +186,8 @@ class Worker {
           // What comes with certificates for it comes only to apps that ask.
           this.#sni.forget(message.entry.hostnames);
         }
-        this.#router.set(edgeApp(message.entry, this.#pools, this.#traffic, (app, rules) => this.#access(app, rules)));
+        this.#router.set(edgeApp(message.entry, this.#data.region, this.#pools, this.#traffic, (app, rules) => this.#access(app, rules)));
+        for (const { machines } of message.entry.services) this.#balancer.learn(machines);
         this.#afterChange();
         this.#gate.onAppChanged(message.entry.name);
         break;

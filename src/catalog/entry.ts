@@ -1,6 +1,6 @@
 // What a worker knows of an app: the immutable entry that the main thread sends whenever the app or one of its machines changes.
 
-import type { AccessRules, Address, App, ClientAuth, Hsts, Service, ServicePort } from "../core/app.ts";
+import type { AccessRules, Address, App, Balance, ClientAuth, Hsts, RegionPolicy, Service, ServicePort } from "../core/app.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 
 export interface AppEntry {
@@ -9,6 +9,8 @@ export interface AppEntry {
   readonly services: readonly ServiceEntry[];
   /** How long a request may be held. */
   readonly wakeTimeoutMs: number;
+  readonly regionPolicy: RegionPolicy;
+  readonly balance: Balance;
   /** As in `App`. */
   readonly errorPages: Readonly<Record<string, string>>;
   /** As in `App`. */

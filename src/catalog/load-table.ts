@@ -68,6 +68,14 @@ export class LoadTable {
     return Atomics.load(this.#words, slot) & COUNT;
   }
 
+  /**
+   * How many are in flight on the slot; of a closed one, a number above every limit. For looking at many: it may be old by a moment, which is
+   * all the same as long as `claim` decides, and costs a tenth of an atomic read.
+   */
+  taken(slot: number): number {
+    return this.#words[slot]!;
+  }
+
   isClosed(slot: number): boolean {
     return (Atomics.load(this.#words, slot) & CLOSED) !== 0;
   }

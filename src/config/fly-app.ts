@@ -52,6 +52,7 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     killSignal: document.kill_signal,
     killTimeoutMs: toKillTimeout(document, findings),
     regionPolicy: kittiwake.region_policy,
+    balance: kittiwake.balance,
     idleTimeoutMs: kittiwake.idle_timeout,
     wakeTimeoutMs: kittiwake.wake_timeout,
     minMachinesRunning: kittiwake.min_machines_running,

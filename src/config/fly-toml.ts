@@ -92,7 +92,15 @@ const kittiwake = z
     region_policy: z
       .enum(["any", "local-preferred", "local-only"])
       .default("any")
-      .meta({ description: "When traffic may leave the edge's own region.", pending: ["local-preferred", "local-only"] }),
+      .describe(
+        "When traffic may leave the edge's own region. `any`: whenever no machine there is up and below its hard limit. `local-preferred`: only when, besides, none there starts or can be woken; it then goes to the nearest region below its soft limit, or else below its hard one. `local-only`: never; where the region has no machine, requests are refused with `no_machine`.",
+      ),
+    balance: z
+      .enum(["closest", "spread", "pack"])
+      .default("closest")
+      .describe(
+        "Which machine gets a request, of those that `region_policy` allows. `closest`: in the nearest region with room, the one of two at random that has less to do and answers sooner. `spread`: the same wherever they are, by load alone. `pack`: as `closest`, but the first in a fixed order that is below its soft limit, so that the rest can sleep.",
+      ),
     idle_timeout: duration({ minMs: 1 }).prefault("5m").describe("How long a machine may be without load before it sleeps."),
     wake_timeout: duration({ minMs: 1 }).prefault("30s").describe("How long a request may be held while a machine wakes."),
     min_machines_running: z.record(regionCode(), z.int().min(0)).default({}).meta({

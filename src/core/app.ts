@@ -3,6 +3,8 @@
 
 export type AutoStop = "off" | "stop" | "suspend";
 export type RegionPolicy = "any" | "local-preferred" | "local-only";
+/** Which of the machines that may take a request gets it: one of the nearest region, of all alike, or the fullest with room. */
+export type Balance = "closest" | "spread" | "pack";
 export type DriverName = "process" | "static" | "docker" | "command" | "fly";
 export type RestartPolicy = "always" | "never" | "on-failure";
 export type KillSignal = "SIGINT" | "SIGTERM" | "SIGQUIT" | "SIGHUP" | "SIGUSR1" | "SIGUSR2" | "SIGKILL" | "SIGSTOP";
@@ -24,6 +26,7 @@ export interface App {
   readonly killSignal: KillSignal;
   readonly killTimeoutMs: number;
   readonly regionPolicy: RegionPolicy;
+  readonly balance: Balance;
   readonly idleTimeoutMs: number;
   readonly wakeTimeoutMs: number;
   /** By region: machines of each process group that stay awake there, in place of what its services say for the primary region. */

@@ -60,6 +60,11 @@ export interface MachineRecord {
 
 export type DriverHandle = Readonly<Record<string, string | number | null>>;
 
+/** Is it worth waiting for this machine: does it start, or would it when asked? One that failed to is not. */
+export function isAwaitable(state: MachineState): boolean {
+  return state !== "started" && state !== "failed";
+}
+
 /** Can a request make this machine run? */
 export function isWakeable(state: MachineState): boolean {
   return state === "created" || state === "stopped" || state === "suspended" || state === "failed";

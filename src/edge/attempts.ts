@@ -128,6 +128,11 @@ export class Attempts {
     one.heldMs += performance.now() - one.heldSinceMs;
   }
 
+  /** The machine has answered, or taken the connection, so long after it was asked. */
+  observe({ machine }: Attempted, ms: number): void {
+    if (machine !== null) this.#options.balancer.observe(machine, ms);
+  }
+
   releaseClaim(one: Attempted): void {
     const { machine } = one;
     if (machine === null) return;

@@ -3,7 +3,7 @@
 import type { AccessRules } from "../core/app.ts";
 import type { AppEntry, MachineEntry, ServiceEntry } from "../catalog/entry.ts";
 import type { AppTraffic, MachineTraffic, Traffic } from "../telemetry/traffic.ts";
-import { rank, type Ranked } from "../routing/rank.ts";
+import { rank, type Ranked, type RankRules } from "../routing/rank.ts";
 import type { Http2Pool } from "../upstream/http2-pool.ts";
 import type { Pool, Pools } from "../upstream/pools.ts";
 import type { Access } from "./access.ts";
@@ -17,6 +17,7 @@ export interface EdgeApp extends Omit<AppEntry, "services"> {
 
 export interface EdgeService extends Omit<ServiceEntry, "machines"> {
   readonly machines: readonly EdgeMachine[];
+  readonly rules: RankRules;
   readonly ranked: Ranked<EdgeMachine>;
   readonly wakeTimeoutMs: number;
   /** null: the app has none of its own. */
@@ -34,8 +35,11 @@ export interface EdgeMachine extends MachineEntry {
   readonly traffic: MachineTraffic;
 }
 
-/** @param createAccess makes what holds an app to its rules */
-export function edgeApp(entry: AppEntry, pools: Pools, traffic: Traffic, createAccess: CreateAccess): EdgeApp {
+/**
+ * @param region of this edge
+ * @param createAccess makes what holds an app to its rules
+ */
+export function edgeApp(entry: AppEntry, region: string, pools: Pools, traffic: Traffic, createAccess: CreateAccess): EdgeApp {
   const access = entry.access === null ? null : createAccess(entry.name, entry.access);
   const errorPages = Object.keys(entry.errorPages).length === 0 ? null : new ErrorPages(entry.errorPages);
   const services = entry.services.map((service): EdgeService => {
@@ -46,14 +50,15 @@ export function edgeApp(entry: AppEntry, pools: Pools, traffic: Traffic, createA
       const http2Pool = isUp && service.ports.some((port) => port.h2Backend) ? pools.http2Pool(machine.address!, counters) : null;
       return { ...machine, pool, http2Pool, traffic: counters };
     });
-    const ranked = rank(machines, service.autoStart);
-    const { wakeTimeoutMs } = entry;
-    return { ...service, machines, ranked, wakeTimeoutMs, errorPages, access, traffic: traffic.app(entry.name) };
+    const { wakeTimeoutMs, regionPolicy, balance } = entry;
+    const rules = { region, regionPolicy, balance };
+    const ranked = rank(machines, service.autoStart, rules);
+    return { ...service, machines, rules, ranked, wakeTimeoutMs, errorPages, access, traffic: traffic.app(entry.name) };
   });
   return { ...entry, services };
 }
 
 /** The service as it would be with these of its machines alone. */
 export function narrowed(service: EdgeService, machines: readonly EdgeMachine[]): EdgeService {
-  return { ...service, machines, ranked: rank(machines, service.autoStart) };
+  return { ...service, machines, ranked: rank(machines, service.autoStart, service.rules) };
 }

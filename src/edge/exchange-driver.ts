@@ -20,8 +20,8 @@ export interface ExchangeDriver {
   readonly heldBodyBytes: number;
   /** Copies of longer ones. */
   readonly keptBodies: KeptBodies;
-  /** The machine says for how long it is busy with what the edge cannot see. */
-  onBusyWord(exchange: Exchange, head: ResponseHead): void;
+  /** The machine has answered, if only with an error; the head is not looked at yet. */
+  onAnswer(exchange: Exchange, head: ResponseHead): void;
   /** A WebSocket goes through. */
   onWebSocket(exchange: Exchange): void;
   handle(exchange: Exchange): void;

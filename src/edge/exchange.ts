@@ -4,7 +4,6 @@
 //     holding ──► routing ──► waiting ──► sent ──► responding ──► done
 //                    └───────────────────►│  └────► tunnel ──────┘
 
-import { FIELD } from "../http/field-names.ts";
 import { EditedFields } from "../http/edited-head.ts";
 import { joinedValue } from "../http/joined-value.ts";
 import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
@@ -240,7 +239,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   onHead(head: ResponseHead): void {
     this.respondedMs = performance.now();
     this.status = head.status;
-    if (head.fields.find(FIELD.kittiwakeBusy) !== -1) this.#driver.onBusyWord(this, head);
+    this.#driver.onAnswer(this, head);
     this.#idle?.touch();
     // A tunnel follows a whole request.
     const isWhole = this.requestBody === "none" || this.#requestEnded;

@@ -120,6 +120,11 @@ export class RoutedConnection implements Attempted, LoggedConnection {
     attempts.route(this);
   }
 
+  /** It stands, so long after the machine was chosen. */
+  onConnected(ms: number): void {
+    this.#handler.attempts.observe(this, ms);
+  }
+
   countReceived(bytes: number): void {
     this.bytesReceived += bytes;
     this.service.traffic.bytesIn += bytes;

@@ -22,6 +22,7 @@ import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import { Exchange } from "./exchange.ts";
 import type { ExchangeDriver } from "./exchange-driver.ts";
 import { hstsValue } from "./hsts.ts";
+import { canBeHeld } from "./kept-body.ts";
 import type { KeptBodies } from "./kept-body.ts";
 import { httpsLocation, type HttpsPorts } from "./redirects.ts";
 import { respondWithError } from "./respond.ts";
@@ -88,9 +89,11 @@ export class RequestHandler implements ExchangeDriver {
     return new Exchange(this, channel, head, id, ids.traceparent(), this.#microseconds.of(startedUs), nowMs);
   }
 
-  onBusyWord({ machine }: Exchange, { fields }: ResponseHead): void {
-    const word = fields.value(fields.find(FIELD.kittiwakeBusy));
-    if (machine !== null && /^\d{1,6}$/.test(word)) this.#options.onBusyWord(machine, Number(word));
+  onAnswer(exchange: Exchange, head: ResponseHead): void {
+    if (head.fields.find(FIELD.kittiwakeBusy) !== -1) this.#onBusyWord(exchange, head);
+    // A body that streams takes as long as its client, and errors are quick: neither says how busy the machine is.
+    const wasWhole = exchange.requestBody === "none" || canBeHeld(exchange.head, this.heldBodyBytes);
+    if (wasWhole && head.status < 500) this.attempts.observe(exchange, exchange.respondedMs - exchange.sentMs);
   }
 
   onWebSocket(exchange: Exchange): void {
@@ -173,6 +176,12 @@ export class RequestHandler implements ExchangeDriver {
   onDone(exchange: Exchange): void {
     if (this.#webSockets.size > 0) this.#webSockets.delete(exchange);
     this.#options.onDone(exchange);
+  }
+
+  /** For how long it is busy with what the edge cannot see. */
+  #onBusyWord({ machine }: Exchange, { fields }: ResponseHead): void {
+    const word = fields.value(fields.find(FIELD.kittiwakeBusy));
+    if (machine !== null && /^\d{1,6}$/.test(word)) this.#options.onBusyWord(machine, Number(word));
   }
 
   #hsts(hsts: Hsts, host: string): string | null {

@@ -57,6 +57,7 @@ export class RawConnection implements LinkEvents, Carried, Timed {
   #clientEnded = false;
   #machineEnded = false;
   #isClientGone = false;
+  #attemptedAtMs = 0;
 
   /** @param socket does not flow; what was read ahead was put back */
   constructor(socket: Socket, facts: RawFacts, context: RawContext) {
@@ -87,6 +88,7 @@ export class RawConnection implements LinkEvents, Carried, Timed {
 
   attempt(machine: EdgeMachine): void {
     this.#state = "connecting";
+    this.#attemptedAtMs = performance.now();
     this.#link = machine.pool!.link(this);
   }
 
@@ -96,6 +98,7 @@ export class RawConnection implements LinkEvents, Carried, Timed {
 
   onLinked(): void {
     this.#state = "open";
+    this.routed.onConnected(performance.now() - this.#attemptedAtMs);
     this.#touch();
     const { proxyProtocol } = this.facts.route.port.rules;
     if (proxyProtocol !== null) {

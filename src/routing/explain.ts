@@ -7,8 +7,8 @@ import { UNKNOWN_RTT_MS } from "../catalog/latency.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Health, MachineState } from "../core/machine.ts";
-import { isWakeable } from "../core/machine.ts";
-import { exclusion, rank, UNHEALTHY } from "./rank.ts";
+import { isAwaitable, isWakeable } from "../core/machine.ts";
+import { exclusion, rank, type Ranked, type RankRules, UNHEALTHY } from "./rank.ts";
 import { Router } from "./router.ts";
 
 export interface Explanation {
@@ -98,13 +98,15 @@ export function explain(entries: Iterable<AppEntry>, url: string, view: ExplainV
     const inFlight = view.count(machine.slot);
     return { ...machine, rttMs: distance?.rttMs ?? UNKNOWN_RTT_MS, rttSource: distance?.source ?? "unknown", inFlight };
   });
-  const { isPanic } = rank(machines, service.autoStart);
+  const { regionPolicy, balance } = app;
+  const rules = { region: view.region, regionPolicy, balance };
+  const ranked = rank(machines, service.autoStart, rules);
   return {
     ...facts,
     service: service.key,
     internalPort: service.internalPort,
-    candidates: inOrder(machines, service).map((machine) => describe(machine, service, isPanic)),
-    outcome: choose(machines, service),
+    candidates: inOrder(machines, ranked).map((machine) => describe(machine, service, ranked, rules)),
+    outcome: choose(machines, service, ranked, rules),
   };
 }
 
@@ -133,20 +135,28 @@ function parseTarget(text: string, listeners: ExplainView["listeners"]): Target 
   return { url: url.href, scheme, host: url.hostname.replace(/\.$/, ""), publicPort };
 }
 
-function inOrder(machines: readonly LocatedMachine[], service: ServiceEntry): LocatedMachine[] {
-  const up = rank(machines, service.autoStart).groups.flat();
+function inOrder(machines: readonly LocatedMachine[], { groups }: Ranked<LocatedMachine>): LocatedMachine[] {
+  const up = groups.flat();
   const others = machines.filter((machine) => !up.includes(machine));
   return [...up, ...others.toSorted((a, b) => a.rttMs - b.rttMs || a.region.localeCompare(b.region) || a.id.localeCompare(b.id))];
 }
 
-function describe(machine: LocatedMachine, service: ServiceEntry, isPanic: boolean): ExplainedMachine {
+function describe(machine: LocatedMachine, service: ServiceEntry, ranked: Ranked<LocatedMachine>, rules: RankRules): ExplainedMachine {
   const { id, name, region, rttMs, rttSource, state, health, inFlight } = machine;
   const { softLimit, hardLimit } = service;
-  const excluded = exclusion(machine);
-  const isLastResort = isPanic && excluded === UNHEALTHY && machine.address !== null;
-  const eligible = (excluded === null || isLastResort) && hasRoom(machine, service);
-  const reason = excluded === null || isLastResort ? reasonInside(machine, service) : reasonOutside(machine, service, excluded);
+  const unfit = exclusion(machine);
+  const isLastResort = ranked.isPanic && unfit === UNHEALTHY && machine.address !== null;
+  const excluded = unfit === null || isLastResort ? policyAgainst(machine, ranked, rules) : unfit;
+  const eligible = excluded === null && hasRoom(machine, service);
+  const reason = excluded === null ? reasonInside(machine, service) : reasonOutside(machine, service, excluded);
   return { id, name, region, rttMs, rttSource, state, health, inFlight, softLimit, hardLimit, eligible, reason };
+}
+
+/** Why a machine that is up gets nothing all the same; null when it may. */
+function policyAgainst(machine: LocatedMachine, { groups, reach }: Ranked<LocatedMachine>, rules: RankRules): string | null {
+  if (rules.regionPolicy === "local-only" && machine.region !== rules.region) return `up, but region_policy is "local-only"`;
+  const isInReach = groups.slice(0, reach).some((group) => group.includes(machine));
+  return isInReach ? null : `up, but region_policy is "local-preferred", and one in ${rules.region} can be waited for`;
 }
 
 function reasonInside(machine: LocatedMachine, service: ServiceEntry): string {
@@ -165,26 +175,49 @@ function hasRoom(machine: LocatedMachine, { hardLimit }: ServiceEntry): boolean 
   return hardLimit === null || machine.inFlight < hardLimit;
 }
 
-/** What `Balancer.claim` would do, with the less loaded machine where it picks two at random. */
-function choose(machines: readonly LocatedMachine[], service: ServiceEntry): Outcome {
-  const { groups, hasWakeable, hasStarting, unhealthy, isPanic, withoutWake } = rank(machines, service.autoStart);
-  for (const [index, group] of groups.entries()) {
-    const [best] = group.filter((machine) => hasRoom(machine, service)).toSorted((a, b) => a.inFlight - b.inFlight);
-    if (best === undefined) continue;
-    if (isPanic) return { action: "forward", machine: best.id, reason: `panic: ${PANIC}` };
-    const why = group.length > 1 ? `least loaded of ${group.length} in ${best.region}` : nearest(index);
-    const wakesAnother = hasWakeable && best.inFlight >= service.softLimit;
-    return { action: "forward", machine: best.id, reason: wakesAnother ? `${why}; it is busy, so another one is woken as well` : why };
+/** What `Balancer.claim` would do, with the less loaded machine where it picks two at random; response times are known to the workers alone. */
+function choose(machines: readonly LocatedMachine[], service: ServiceEntry, ranked: Ranked<LocatedMachine>, rules: RankRules): Outcome {
+  const { hasWakeable, hasStarting, unhealthy, isPanic, withoutWake } = ranked;
+  const found = chooseUp(service, ranked, rules);
+  if (found !== undefined) {
+    const { machine, why } = found;
+    if (isPanic) return { action: "forward", machine: machine.id, reason: `panic: ${PANIC}` };
+    const wakesAnother = hasWakeable && machine.inFlight >= service.softLimit;
+    return { action: "forward", machine: machine.id, reason: wakesAnother ? `${why}; it is busy, so another one is woken as well` : why };
   }
-  if (groups.length > 0) return { action: "wait", reason: "every machine that is up is at its hard limit" };
-  const sleeper = hasWakeable || hasStarting ? soonest(machines, service) : undefined;
+  if (ranked.reach > 0) return { action: "wait", reason: "every machine that is up is at its hard limit" };
+  const sleeper = hasWakeable || hasStarting ? soonest(machines, service, rules) : undefined;
   if (sleeper !== undefined) {
-    const otherwise = withoutWake === null ? "" : `; if that fails, ${withoutWake.groups[0]![0]!.id}, which fails its health check`;
+    const fallback = withoutWake?.groups[ranked.reach]?.[0];
+    const flaw = withoutWake?.isPanic === true ? ", which fails its health check" : "";
+    const otherwise = fallback === undefined ? "" : `; if that fails, ${fallback.id}${flaw}`;
     return { action: "wake", machine: sleeper.id, reason: `${reasonToWake(sleeper)}${otherwise}` };
   }
   if (unhealthy > 0)
     return { action: "refuse", code: "no_healthy_machine", reason: "no machine passes its health check, and none can be woken" };
-  return { action: "refuse", code: "no_machine", reason: "no machine is up, and none can be woken" };
+  const where = rules.regionPolicy === "local-only" ? ` in ${rules.region}, and region_policy is "local-only"` : "";
+  return { action: "refuse", code: "no_machine", reason: `no machine is up, and none can be woken${where}` };
+}
+
+function chooseUp(
+  service: ServiceEntry,
+  { groups, homeGroups, reach, balance }: Ranked<LocatedMachine>,
+  { region }: RankRules,
+): { readonly machine: LocatedMachine; readonly why: string } | undefined {
+  const isRelaxed = ({ inFlight }: LocatedMachine): boolean => inFlight < service.softLimit;
+  const withRoom = groups.map((group) => group.filter((machine) => hasRoom(machine, service)));
+  const home = withRoom.slice(0, homeGroups).find((group) => group.length > 0);
+  const away = withRoom.slice(homeGroups, reach);
+  const group = home ?? away.find((one) => one.some(isRelaxed)) ?? away.find((one) => one.length > 0);
+  if (group === undefined) return undefined;
+  const index = withRoom.indexOf(group);
+  const leastLoaded = group.toSorted((a, b) => a.inFlight - b.inFlight)[0]!;
+  if (home === undefined && homeGroups > 0) return { machine: leastLoaded, why: `nearest with room, since none in ${region} has any` };
+  const { length } = groups[index]!;
+  if (length === 1) return { machine: leastLoaded, why: nearest(index) };
+  const packed = balance === "pack" ? group.find(isRelaxed) : undefined;
+  if (packed !== undefined) return { machine: packed, why: `first of ${length} in ${packed.region} that is below its soft limit` };
+  return { machine: leastLoaded, why: `least loaded of ${length}${balance === "spread" ? "" : ` in ${leastLoaded.region}`}` };
 }
 
 const PANIC = "every machine that runs fails its health check, and this is the best of them";
@@ -206,13 +239,19 @@ const READY_SOONEST: Readonly<Record<MachineState, number>> = {
 };
 
 /** The machine that a wake would try first: the nearest, then what is ready soonest. */
-function soonest(machines: readonly LocatedMachine[], { autoStart }: ServiceEntry): LocatedMachine | undefined {
+function soonest(
+  machines: readonly LocatedMachine[],
+  { autoStart }: ServiceEntry,
+  { region: home, regionPolicy }: RankRules,
+): LocatedMachine | undefined {
+  const rest = ({ region, state }: LocatedMachine): number =>
+    regionPolicy === "local-preferred" && region === home && isAwaitable(state) && (autoStart || state === "starting") ? 0 : 1;
   return machines
-    .filter(({ cordoned, state, health }) => {
-      if (cordoned) return false;
+    .filter(({ cordoned, region, state, health }) => {
+      if (cordoned || (regionPolicy === "local-only" && region !== home)) return false;
       return state === "started" ? health !== "critical" : autoStart || state === "starting";
     })
-    .toSorted((a, b) => a.rttMs - b.rttMs || READY_SOONEST[a.state] - READY_SOONEST[b.state])[0];
+    .toSorted((a, b) => rest(a) - rest(b) || a.rttMs - b.rttMs || READY_SOONEST[a.state] - READY_SOONEST[b.state])[0];
 }
 
 function reasonToWake({ state }: LocatedMachine): string {

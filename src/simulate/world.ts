@@ -99,7 +99,7 @@ export class World {
     this.#options = options;
     const { app, chance, traffic } = options;
     this.#service = app.services[0]!;
-    this.#balancer = new Balancer({ load: this.#load, random: chance.next });
+    this.#balancer = new Balancer({ load: this.#load, random: chance.next, now: () => options.timeline.nowMs });
     const specs = app.machines.filter(({ group }) => this.#service.groups.includes(group));
     this.#machines = specs.map((spec, slot): Machine => {
       const rest = { inFlight: new Set<Request>(), brokenUntilMs: 0, isCutOff: false, isLeaving: false, watched: undefined };
@@ -371,6 +371,7 @@ export class World {
           };
         }),
       this.#service.autoStart,
+      { region: edge.region, regionPolicy: this.#options.app.regionPolicy, balance: this.#options.app.balance },
     );
     return edge.ranked;
   }

@@ -1,7 +1,7 @@
 // Which machine answers a wake: every machine that could, best first. Pure.
 
 import type { App, Service } from "../core/app.ts";
-import { isWakeable, type MachineRecord, type MachineState } from "../core/machine.ts";
+import { isAwaitable, isWakeable, type MachineRecord, type MachineState } from "../core/machine.ts";
 
 /** asleep: nothing of the service can take the request; busy: what runs is at its soft limit. */
 export type WakeReason = "asleep" | "busy";
@@ -21,6 +21,8 @@ export interface WakeView {
  * Nearest first. At the same distance, what is ready soonest: running, starting, suspended, stopped. What has just crashed, or has been
  * starting for longer than a request waits, comes after everything else, so that it cannot keep others from being woken.
  *
+ * With "local-preferred" what can be waited for in this edge's region goes before everything else, as in routing/rank.ts.
+ *
  * A running machine in the list means that there is nothing to wake: the question was asked before the news of it arrived.
  */
 export function wakeOrder(
@@ -34,13 +36,21 @@ export function wakeOrder(
     if (!service.groups.includes(machine.group) || machine.cordoned) return false;
     return app.regionPolicy !== "local-only" || machine.region === view.region;
   });
-  const relaxed = reachable.find((machine) => machine.state === "started" && view.inFlight(machine.id) < service.concurrency.softLimit);
+  const isFirst = ({ region, state }: MachineRecord): boolean =>
+    app.regionPolicy === "local-preferred" && region === view.region && isAwaitable(state) && (service.autoStart || state === "starting");
+  const staysHome = reachable.some(isFirst);
+  const relaxed = reachable.find(
+    (machine) =>
+      machine.state === "started" &&
+      view.inFlight(machine.id) < service.concurrency.softLimit &&
+      (!staysHome || machine.region === view.region),
+  );
   if (reason === "busy" && relaxed !== undefined) return [relaxed];
   const candidates = reachable.filter((machine) => {
     if (machine.state === "started") return reason === "asleep" && machine.health !== "critical";
     return service.autoStart || machine.state === "starting";
   });
-  const keys = new Map(candidates.map((machine) => [machine, sortKey(app, machine, view)]));
+  const keys = new Map(candidates.map((machine) => [machine, [isFirst(machine) ? 0 : 1, ...sortKey(app, machine, view)]]));
   return candidates.toSorted((a, b) => compare(keys.get(a) ?? [], keys.get(b) ?? []));
 }
 

@@ -26,6 +26,7 @@ test("an app with nothing but a name and a command gets every default", (t) => {
     killSignal: "SIGINT",
     killTimeoutMs: 5_000,
     regionPolicy: "any",
+    balance: "closest",
     idleTimeoutMs: 300_000,
     wakeTimeoutMs: 30_000,
     minMachinesRunning: {},
@@ -269,7 +270,6 @@ test("what is not yet in force is listed and never stands in the way", (t) => {
     ports = [{ port = 53 }]`,
   );
   assert.deepEqual(problems, [
-    'pending apps/a.toml:6 kittiwake.region_policy: "local-only" is understood, not yet in force',
     'pending apps/a.toml:7 kittiwake.driver: "docker" is understood, not yet in force',
     "pending apps/a.toml:8 kittiwake.warm_detour: true is understood, not yet in force",
   ]);

@@ -28,8 +28,9 @@ const MACHINES = [
 
 const load = LoadTable.create();
 for (const full of [2, 6]) load.claim(full, 1);
-const claims = new AimedClaims<Candidate, ReturnType<typeof serviceOf>>(new Balancer({ load, random: () => 0 }), (_, machines) =>
-  serviceOf(machines),
+const claims = new AimedClaims<Candidate, ReturnType<typeof serviceOf>>(
+  new Balancer({ load, random: () => 0, now: () => 0 }),
+  (_, machines) => serviceOf(machines),
 );
 
 function serviceOf(machines: readonly Candidate[]) {

@@ -30,6 +30,7 @@ class World {
   readonly load: LoadTable;
   readonly balancer: Balancer;
   readonly #service;
+  nowMs = 0;
 
   constructor(
     machines: readonly Candidate[],
@@ -38,7 +39,7 @@ class World {
   ) {
     this.load = new LoadTable(TABLE.buffer, 1);
     for (const { slot } of machines) this.load.reset(slot);
-    this.balancer = new Balancer({ load: this.load, random: seeded(options.seed ?? 1) });
+    this.balancer = new Balancer({ load: this.load, random: seeded(options.seed ?? 1), now: () => this.nowMs });
     this.#service = { ranked: rank(machines, options.autoStart ?? true), softLimit, hardLimit };
   }
 
@@ -143,10 +144,10 @@ test("a place that appears while the refusal is worked out is not reported as no
   const one = machine(0, "ams");
   const world = new World([one], LIMITS, { autoStart: false }).fill(one, 4);
   const { load } = world;
-  const count = load.count.bind(load);
+  const taken = load.taken.bind(load);
   // Another worker gives a place back right behind the look that found none.
-  load.count = (slot) => {
-    const seen = count(slot);
+  load.taken = (slot) => {
+    const seen = taken(slot);
     if (seen === 4) load.release(slot);
     return seen;
   };

@@ -8,6 +8,7 @@ import fc from "fast-check";
 import type { AppEntry, MachineEntry, ServiceEntry } from "../../src/catalog/entry.ts";
 import { Latency } from "../../src/catalog/latency.ts";
 import { LoadTable } from "../../src/catalog/load-table.ts";
+import type { RegionPolicy } from "../../src/core/app.ts";
 import type { MachineRecord } from "../../src/core/machine.ts";
 import { REGIONS } from "../../src/core/region-table.ts";
 import { Balancer } from "../../src/routing/balancer.ts";
@@ -33,6 +34,7 @@ function service(machines: readonly MachineEntry[], changes: Partial<ServiceEntr
 }
 
 function app(...services: ServiceEntry[]): AppEntry {
+  const rules = { regionPolicy: "any", balance: "closest" } as const;
   return {
     name: "hello",
     hostnames: ["hello.localhost"],
@@ -43,6 +45,7 @@ function app(...services: ServiceEntry[]): AppEntry {
     hsts: null,
     steering: "any",
     access: null,
+    ...rules,
   };
 }
 
@@ -242,43 +245,63 @@ describe("an explanation", () => {
     }),
     { maxLength: 6 },
   );
+  const RULES = fc.record({
+    regionPolicy: fc.constantFrom("any", "local-preferred", "local-only"),
+    balance: fc.constantFrom("closest", "spread", "pack"),
+  });
   const seed = Number(process.env["SEED"] ?? Date.now());
 
   test(`agrees with the balancer and the wake order (SEED=${seed})`, () => {
     const load = LoadTable.create();
-    const property = fc.property(MACHINES, fc.constantFrom(null, 1, 3), fc.boolean(), REGION, (drawn, hardLimit, autoStart, region) => {
-      const machines = drawn.map((facts, slot) =>
-        machine("", slot, { ...facts, id: `m${slot}`, rttMs: latency.rttMs(region, facts.region) }),
-      );
-      const entry = service(machines, { hardLimit, autoStart });
-      for (const [slot, facts] of drawn.entries()) {
-        load.reset(slot);
-        for (let n = 0; n < facts.load; n++) load.claim(slot, 99);
-      }
-
-      const { outcome } = ask(app(entry), { region, count: (slot) => load.count(slot) });
-      const claimed = new Balancer({ load, random: () => 0 }).claim({ ...entry, ranked: rank(machines, autoStart) }, null);
-      switch (outcome.action) {
-        case "forward": {
-          assert.ok(typeof claimed === "object");
-          // Of several in a region the balancer looks at two only, so it may find another one there.
-          const { region: chosen, health } = machines.find(({ id }) => id === outcome.machine)!;
-          return assert.deepEqual([chosen, health], [claimed.region, claimed.health]);
+    const property = fc.property(
+      MACHINES,
+      fc.constantFrom(null, 1, 3),
+      fc.boolean(),
+      REGION,
+      RULES,
+      (drawn, hardLimit, autoStart, region, rules) => {
+        const machines = drawn.map((facts, slot) =>
+          machine("", slot, { ...facts, id: `m${slot}`, rttMs: latency.rttMs(region, facts.region) }),
+        );
+        const entry = service(machines, { hardLimit, autoStart });
+        for (const [slot, facts] of drawn.entries()) {
+          load.reset(slot);
+          for (let n = 0; n < facts.load; n++) load.claim(slot, 99);
         }
-        case "wake":
-          assert.equal(claimed, "asleep");
-          return assert.equal(outcome.machine, firstToWake(entry, region));
-        case "wait":
-          return assert.equal(claimed, "full");
-        case "refuse":
-          return assert.equal(claimed, outcome.code === "no_machine" ? "none" : "unhealthy");
-      }
-    });
+
+        const { outcome } = ask({ ...app(entry), ...rules }, { region, count: (slot) => load.count(slot) });
+        const ranked = rank(machines, autoStart, { region, ...rules });
+        const claimed = new Balancer({ load, random: () => 0, now: () => 0 }).claim({ ...entry, ranked }, null);
+        switch (outcome.action) {
+          case "forward": {
+            assert.ok(typeof claimed === "object");
+            // Of several alike the balancer looks at two only, so it may find another one of them.
+            const { region: chosen, health } = machines.find(({ id }) => id === outcome.machine)!;
+            if (rules.balance === "pack") assert.equal(outcome.machine, claimed.id);
+            return assert.deepEqual(
+              [health, ...(rules.balance === "spread" ? [] : [chosen])],
+              [claimed.health, ...(rules.balance === "spread" ? [] : [claimed.region])],
+            );
+          }
+          case "wake":
+            assert.equal(claimed, "asleep");
+            return assert.equal(outcome.machine, firstToWake(entry, region, rules.regionPolicy));
+          case "wait":
+            return assert.equal(claimed, "full");
+          case "refuse":
+            return assert.equal(claimed, outcome.code === "no_machine" ? "none" : "unhealthy");
+        }
+      },
+    );
     fc.assert(property, { seed, numRuns: 2000 });
   });
 });
 
-function firstToWake({ machines, autoStart, softLimit, hardLimit }: ServiceEntry, region: string): string | undefined {
+function firstToWake(
+  { machines, autoStart, softLimit, hardLimit }: ServiceEntry,
+  region: string,
+  regionPolicy: RegionPolicy,
+): string | undefined {
   const records = machines.map(({ id, name, region: where, state, health, cordoned }): MachineRecord => ({
     ...{ id, name, region: where, state, health, cordoned },
     ...{
@@ -296,7 +319,7 @@ function firstToWake({ machines, autoStart, softLimit, hardLimit }: ServiceEntry
   }));
   const view = { nowMs: 0, region, rttMs: (to: string) => latency.rttMs(region, to), startableInMs: () => 0, inFlight: () => 0 };
   return wakeOrder(
-    sampleApp(),
+    sampleApp({ regionPolicy }),
     sampleService({ autoStart, concurrency: { type: "requests", softLimit, hardLimit } }),
     records,
     "asleep",

@@ -44,6 +44,7 @@ export function sampleApp(changes: Partial<App> = {}): App {
     killSignal: "SIGINT",
     killTimeoutMs: 5000,
     regionPolicy: "any",
+    balance: "closest",
     idleTimeoutMs: 300_000,
     wakeTimeoutMs: 10_000,
     minMachinesRunning: {},
