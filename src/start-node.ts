@@ -373,6 +373,7 @@ function workerData(
     addresses: addresses.buffer,
     selfSigned,
     proxyProtocolFrom: edge.proxyProtocolFrom,
+    trustedProxies: edge.trustedProxies,
     expectsValidations: tls.issuer === "acme",
     log: { level: log.level, destination },
     accessLog: log.access.to === "file" ? log.access.file : accessLog[log.access.to],

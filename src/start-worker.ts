@@ -82,6 +82,7 @@ class Worker {
   readonly #contexts: ServingContexts;
   readonly #tls: ListenerTls;
   readonly #peersInFront: AddressSet;
+  readonly #trustedProxies: AddressSet;
   readonly #addresses: AddressTable;
   readonly #clock = new SharedClock();
   #httpsPorts: HttpsPorts = { boundHttp: 80, boundHttps: 443 };
@@ -142,7 +143,9 @@ class Worker {
     });
     const shared = { attempts, ids: new RequestIds(data.region), maxAttempts: limits.attempts };
     this.#connectionHandler = new ConnectionHandler(shared);
+    this.#trustedProxies = new AddressSet(data.trustedProxies);
     this.#handler = new RequestHandler({
+      trustedProxies: this.#trustedProxies,
       ...shared,
       router: this.#router,
       deadlines: this.#deadlines,
@@ -297,6 +300,7 @@ class Worker {
       tls: this.#tls,
       challenges: this.#challenges,
       peersInFront: this.#peersInFront,
+      trustedProxies: this.#trustedProxies,
       handshakeTimeoutMs: timeouts.tlsHandshakeMs,
       connections: {
         deadlines: this.#deadlines,

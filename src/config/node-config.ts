@@ -39,6 +39,8 @@ export interface EdgeConfig {
   readonly ports: Readonly<Record<number, number>>;
   /** Addresses and CIDR blocks whose connections begin with a PROXY header. */
   readonly proxyProtocolFrom: readonly string[];
+  /** Addresses and CIDR blocks whose word on their clients, in `x-forwarded-*`, is taken. */
+  readonly trustedProxies: readonly string[];
 }
 
 /** The local authority, or an ACME authority. */
@@ -183,7 +185,7 @@ function toEdge(edge: NodeDocument["edge"], findings: Findings): EdgeConfig {
     if (other !== undefined) findings.error(["edge", "ports", publicPort], `port ${bound} is bound for public port ${other} already`);
     if (bound !== 0) publicPortOf.set(bound, publicPort);
   }
-  return { bind: edge.bind, ports: edge.ports, proxyProtocolFrom: edge.proxy_protocol_from };
+  return { bind: edge.bind, ports: edge.ports, proxyProtocolFrom: edge.proxy_protocol_from, trustedProxies: edge.trusted_proxies };
 }
 
 function toAdmin(admin: NodeDocument["admin"], findings: Findings, absolute: (path: string) => string): AdminConfig {

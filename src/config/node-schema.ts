@@ -29,6 +29,12 @@ const edge = z
       .describe(
         "Proxies in front: every TCP connection from these addresses must begin with a PROXY header, version 1 or 2; from others none is read.",
       ),
+    trusted_proxies: z
+      .array(addressBlock())
+      .default([])
+      .describe(
+        "Proxies in front that speak HTTP and whose word is taken: the client of a request from these addresses is the last in `x-forwarded-for` that is not one of them, and came by `x-forwarded-proto`. From others neither is believed.",
+      ),
   })
   .prefault({})
   .describe("Where public traffic comes in.");

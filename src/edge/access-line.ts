@@ -16,12 +16,12 @@ export function exchangeLine(exchange: Exchange): AccessLine {
   const userAgent = head.fields.find(FIELD.userAgent);
   return {
     id: exchange.id,
-    client: channel.client.ip,
+    client: exchange.client.ip,
     method: head.method,
     host: head.authority,
     path: head.target,
     protocol: channel.protocol,
-    scheme: channel.client.scheme,
+    scheme: exchange.client.scheme,
     port: undefined,
     status: exchange.status,
     code: exchange.code ?? undefined,

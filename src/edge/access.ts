@@ -74,7 +74,8 @@ export class Access {
 
   /** The connection of a request, unless it is counted already. False: its address has as many as it may have. */
   countConnection(client: ClientFacts): boolean {
-    if (this.#mostConnections === null || client.places?.has(this.#app) === true) return true;
+    // A proxy's connections are those of many clients.
+    if (this.#mostConnections === null || client.isTrusted || client.places?.has(this.#app) === true) return true;
     const place = this.connect(client.ip);
     if (place === null) return false;
     (client.places ??= new Map()).set(this.#app, place);

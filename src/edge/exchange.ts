@@ -11,7 +11,7 @@ import type { HttpOptions } from "../core/app.ts";
 import type { Aim } from "../core/aim.ts";
 import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import type { CarriedExchange, Carrier } from "../upstream/connection.ts";
-import { machineFields, machineHead, type AddedField, type ClientFacts, type RequestFacts } from "../upstream/forward.ts";
+import { clientLines, machineFields, machineHead, type AddedField, type ClientFacts, type RequestFacts } from "../upstream/forward.ts";
 import { isInPanic, type Attempted } from "./attempts.ts";
 import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
@@ -24,7 +24,7 @@ import { canBeHeld, type KeptBody, wholeBody } from "./kept-body.ts";
 import { respondWithError, respondWithKeyAuthorization, respondWithRedirect } from "./respond.ts";
 import type { Steered } from "./steered.ts";
 import { isTakenForTunnel, isUpgradeAsked } from "./upgrade.ts";
-import { WebSocketTunnel, type WebSocketEnds } from "./web-socket.ts";
+import { endsOf, WebSocketTunnel } from "./web-socket.ts";
 
 /** How long both ends of a WebSocket may take to answer to a close frame. */
 const GOODBYE_MS = 5000;
@@ -33,6 +33,8 @@ type State = "routing" | "holding" | "waiting" | "sent" | "responding" | "tunnel
 
 export class Exchange implements CarriedExchange, ClientEvents, Attempted, RequestFacts, OwnFacts, CompressorSink {
   readonly channel: ClientChannel;
+  /** That of its channel, or whom a trusted proxy there names. */
+  client: ClientFacts;
   readonly head: RequestHead;
   readonly id: string;
   readonly traceparent: string;
@@ -103,6 +105,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   ) {
     this.#driver = driver;
     this.channel = channel;
+    this.client = channel.client;
     this.head = head;
     this.id = id;
     this.traceparent = traceparent;
@@ -184,15 +187,17 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   requestHead(): string {
-    return machineHead(this.head, this.channel.client, this.channel.clientLines, this, this.service!.reusesConnections);
+    const { client, channel, head } = this;
+    const ready = client === channel.client ? channel.clientLines : clientLines(client, head.version);
+    return machineHead(head, client, ready, this, this.service!.reusesConnections);
   }
 
   get request(): { head: RequestHead; client: ClientFacts } {
-    return { head: this.head, client: this.channel.client };
+    return { head: this.head, client: this.client };
   }
 
   requestFields(): AddedField[] {
-    return machineFields(this.head, this.channel.client, this);
+    return machineFields(this.head, this.client, this);
   }
 
   onSent(): void {
@@ -451,19 +456,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.channel.flush();
   }
 
-  #webSocketEnds(): WebSocketEnds {
-    return {
-      sendToClient: (frame) => void this.channel.sendTunnelData(frame, 0, frame.length),
-      sendToMachine: (frame) => void this.upstream?.tunnelData(frame, 0, frame.length),
-      endClient: () => this.channel.endTunnel(),
-      endMachine: () => this.upstream?.tunnelEnd(),
-    };
-  }
-
   #openTunnel(protocol: string): void {
     this.state = "tunnel";
     this.#total?.stop();
-    if (protocol === "websocket") this.#webSocket = new WebSocketTunnel(this.#webSocketEnds());
+    if (protocol === "websocket") this.#webSocket = new WebSocketTunnel(endsOf(this));
     this.channel.openTunnel();
     if (this.#webSocket !== null) this.#driver.onWebSocket(this);
   }

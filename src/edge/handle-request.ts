@@ -4,6 +4,7 @@
 
 import { FIELD } from "../http/field-names.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
+import type { AddressSet } from "../core/address-set.ts";
 import type { ClientAuth, Hsts } from "../core/app.ts";
 import type { ErrorCode, ProxyError } from "../core/errors.ts";
 import type { Deadlines } from "../core/deadlines.ts";
@@ -21,6 +22,7 @@ import type { Sender } from "./client-connection.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import { Exchange } from "./exchange.ts";
 import type { ExchangeDriver } from "./exchange-driver.ts";
+import { forwardedClient } from "./forwarded-client.ts";
 import { hstsValue } from "./hsts.ts";
 import { canBeHeld } from "./kept-body.ts";
 import type { KeptBodies } from "./kept-body.ts";
@@ -35,6 +37,8 @@ export interface RequestHandlerOptions {
   readonly ids: RequestIds;
   readonly deadlines: Deadlines;
   readonly challenges: ChallengeAnswers;
+  /** Proxies in front whose word on their clients is taken. */
+  readonly trustedProxies: AddressSet;
   readonly isDraining: () => boolean;
   /** The machine takes no more requests: it is about to sleep, or to end. */
   readonly isLeaving: (machine: EdgeMachine) => boolean;
@@ -113,6 +117,8 @@ export class RequestHandler implements ExchangeDriver {
 
   /** The fixed order, of which challenges come first; `#handleForHost` has the rest. */
   handle(exchange: Exchange): void {
+    const { client } = exchange.channel;
+    if (client.isTrusted) exchange.client = forwardedClient(exchange.head.fields, client, this.#options.trustedProxies);
     // One character tells nearly every other request from a validation.
     if (exchange.head.target.charCodeAt(1) === DOT && this.#answersChallenge(exchange)) return;
     this.#handleForHost(exchange);
@@ -195,7 +201,7 @@ export class RequestHandler implements ExchangeDriver {
     if (token === null) return false;
     const { challenges } = this.#options;
     const keyAuthorization = challenges.keyAuthorization(token);
-    if (keyAuthorization === null) return challenges.seek("http", token, exchange.channel.client.ip, () => this.#onSought(exchange, token));
+    if (keyAuthorization === null) return challenges.seek("http", token, exchange.client.ip, () => this.#onSought(exchange, token));
     exchange.answerChallenge(keyAuthorization);
     return true;
   }
@@ -219,7 +225,7 @@ export class RequestHandler implements ExchangeDriver {
     exchange.service = route.service;
     exchange.options = route.port.http;
     exchange.isHttp2Backend = route.port.h2Backend;
-    if (route.port.forceHttps && channel.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
+    if (route.port.forceHttps && exchange.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
     if (app.clientAuth !== null || channel.client.identity !== null) {
       const refusal = refusalOfIdentity(app.clientAuth, channel.client);
       if (refusal !== null) {
@@ -238,8 +244,8 @@ export class RequestHandler implements ExchangeDriver {
   }
 
   #steer(exchange: Exchange, app: EdgeApp): void {
-    const { head, channel } = exchange;
-    if (!maySteer(app.steering, channel.client.ip)) return;
+    const { head, client } = exchange;
+    if (!maySteer(app.steering, client.ip)) return;
     const { aim, preferred } = wishOf(head.fields);
     exchange.aim = aim;
     if (preferred === null) return;
@@ -249,7 +255,7 @@ export class RequestHandler implements ExchangeDriver {
 
   /** By the app's rules for its clients: then it has been refused. */
   #isKeptOut(exchange: Exchange, access: Access): boolean {
-    const { client } = exchange.channel;
+    const { client } = exchange;
     const code = access.refusal(client.ip);
     if (code !== null) exchange.refuse(code, false, access.retryAfterS);
     else if (!access.countConnection(client)) exchange.refuse("too_many_connections", true);

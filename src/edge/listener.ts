@@ -37,6 +37,8 @@ export interface ListenerOptions {
   readonly challenges: ChallengeAnswers;
   /** Whose connections begin with a PROXY header that is believed. */
   readonly peersInFront: AddressSet;
+  /** Whose word on their clients is taken. */
+  readonly trustedProxies: AddressSet;
   readonly handshakeTimeoutMs: number;
   readonly region: string;
   readonly connections: Omit<ConnectionContext, "onClosed">;
@@ -346,18 +348,11 @@ export class Listener {
     // What the client said last: it may have been asked to begin anew.
     const serverName = serverNameOf(secured) ?? arrival.serverName;
     const headTime = this.#headTime(serverName, acceptedMs);
-    const { publicPort, region, http2, tls } = this.#options;
+    const { publicPort, region, http2, tls, trustedProxies } = this.#options;
     const hosts = serverName === null || isForAnyHost ? null : new CertifiedHosts(serverName, tls.namesOf);
-    const client: ClientFacts = {
-      ip: ends.sourceIp,
-      scheme,
-      localIp: ends.destinationIp,
-      port: publicPort,
-      region,
-      identity,
-      hosts,
-      places: null,
-    };
+    const { sourceIp: ip, destinationIp: localIp } = ends;
+    const isTrusted = trustedProxies.has(ip);
+    const client: ClientFacts = { ip, peerIp: ip, isTrusted, scheme, localIp, port: publicPort, region, identity, hosts, places: null };
     readDirectly(socket);
     const context = this.#context;
     const connection = isHttp2

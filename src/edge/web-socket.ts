@@ -4,6 +4,8 @@
 //     open ──► leaving ──► due ──► left          each direction by itself
 
 import { closeFrame, FrameTracker } from "../http/web-socket.ts";
+import type { Carrier } from "../upstream/connection.ts";
+import type { ClientChannel } from "./client-channel.ts";
 
 /** The server goes away (RFC 6455 section 7.4.1). */
 const GOING_AWAY = 1001;
@@ -15,6 +17,16 @@ export interface WebSocketEnds {
   /** The client has answered: nothing more goes to it. */
   endClient(): void;
   endMachine(): void;
+}
+
+/** Those of an exchange. */
+export function endsOf(exchange: { readonly channel: ClientChannel; readonly upstream: Carrier | null }): WebSocketEnds {
+  return {
+    sendToClient: (frame) => void exchange.channel.sendTunnelData(frame, 0, frame.length),
+    sendToMachine: (frame) => void exchange.upstream?.tunnelData(frame, 0, frame.length),
+    endClient: () => exchange.channel.endTunnel(),
+    endMachine: () => exchange.upstream?.tunnelEnd(),
+  };
 }
 
 export class WebSocketTunnel {

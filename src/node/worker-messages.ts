@@ -26,6 +26,8 @@ export interface WorkerData {
   readonly accessLog: string | null;
   /** Addresses and CIDR blocks whose connections begin with a PROXY header. */
   readonly proxyProtocolFrom: readonly string[];
+  /** Addresses and CIDR blocks whose `x-forwarded-*` is believed. */
+  readonly trustedProxies: readonly string[];
   readonly timeouts: WorkerTimeouts;
   readonly limits: WorkerLimits;
 }

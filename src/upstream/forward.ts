@@ -14,6 +14,10 @@ import type { Pool } from "./pools.ts";
 /** What is the same for every request of a client's connection. */
 export interface ClientFacts {
   readonly ip: string;
+  /** Whom the connection is from: the client, or a proxy in front of this edge. */
+  readonly peerIp: string;
+  /** What it says of its clients in `x-forwarded-*` is believed. */
+  readonly isTrusted: boolean;
   readonly scheme: "http" | "https";
   /** Address that the client connected to. */
   readonly localIp: string;
@@ -148,7 +152,7 @@ function changedFields(head: RequestHead, client: ClientFacts): AddedField[] {
 
 function forwardedFields(client: ClientFacts, addresses: string, version: string, via: string, port: string): AddedField[] {
   return [
-    ["x-forwarded-for", `${addresses}${client.ip}, ${client.localIp}`],
+    ["x-forwarded-for", `${addresses}${client.peerIp}, ${client.localIp}`],
     ["via", `${via}${version} kittiwake`],
     ["x-forwarded-port", port],
   ];

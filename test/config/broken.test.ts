@@ -31,7 +31,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
     "error kittiwake-unknown-keys.toml:1 regoin: unknown key; did you mean region?",
     "error kittiwake-unknown-keys.toml:3 listen: unknown key; did you mean admin.listen?",
     "error kittiwake-unknown-keys.toml:6 edge.binds: unknown key; did you mean bind?",
-    "error kittiwake-unknown-keys.toml:7 edge.colour: unknown key; known here: bind, ports and proxy_protocol_from",
+    "error kittiwake-unknown-keys.toml:7 edge.colour: unknown key; known here: bind, ports, proxy_protocol_from and trusted_proxies",
     "error kittiwake-unknown-keys.toml:10 timeouts.upstream_conect: unknown key; did you mean upstream_connect?",
     "error kittiwake-unknown-keys.toml:11 timeouts.idle: unknown key; did you mean udp_idle?",
     "error kittiwake-unknown-keys.toml:14 tls.acme.challenge: unknown key; did you mean challenges?",
