@@ -30,7 +30,7 @@ import { connectionLine, exchangeLine, unreadableLine, type LoggedConnection } f
 import { ChallengeAnswers } from "./edge/challenge-answers.ts";
 import { Attempts } from "./edge/attempts.ts";
 import { Compressors } from "./edge/compressor.ts";
-import { edgeApp, type EdgeApp, type EdgeMachine, type EdgeService } from "./edge/edge-app.ts";
+import { edgeApp, type EdgeAppParts, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
 import { ConnectionHandler } from "./edge/handle-connection.ts";
 import { HeadTimes } from "./edge/head-times.ts";
@@ -40,6 +40,7 @@ import { OutputPool } from "./upstream/http2-output.ts";
 import type { Http2Shared } from "./edge/http2-streams.ts";
 import type { HttpsPorts } from "./edge/redirects.ts";
 import { Listener, type ListenerTls } from "./edge/listener.ts";
+import { PassiveHealth } from "./edge/passive-health.ts";
 import { Places } from "./edge/places.ts";
 import { UdpListener } from "./edge/udp-listener.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
@@ -50,8 +51,6 @@ const READ_BUFFER_BYTES = 128 * 1024;
 const RESETS_OF_ADDRESS = { most: 2000, perSecond: 100 };
 /** Another machine is asked for at most this often while the running ones are busy. */
 const BUSY_HINT_MS = 1000;
-/** That a service is in panic is said at most this often. */
-const PANIC_LOG_MS = 60_000;
 /** The clock of the time-outs; the shortest of them may be half a second. */
 const TICK_MS = 100;
 
@@ -66,6 +65,7 @@ class Worker {
   readonly #router = new Router<EdgeService, EdgeApp>();
   readonly #headTimes: HeadTimes;
   readonly #pools: Pools;
+  readonly #parts: EdgeAppParts;
   readonly #gate: Gate;
   readonly #balancer: Balancer;
   readonly #handler: RequestHandler;
@@ -78,7 +78,6 @@ class Worker {
   readonly #closing = new Set<Listener | UdpListener>();
   readonly #certificatesWanted = new Map<string, PromiseWithResolvers<IssuedCertificate>>();
   readonly #busyHints = new Map<string, number>();
-  readonly #panicsLogged = new Map<string, number>();
   readonly #contexts: ServingContexts;
   readonly #tls: ListenerTls;
   readonly #peersInFront: AddressSet;
@@ -119,6 +118,13 @@ class Worker {
       },
     };
     this.#pools = new Pools(upstream, this.#http2);
+    this.#parts = {
+      region: data.region,
+      pools: this.#pools,
+      traffic: this.#traffic,
+      deadlines: this.#deadlines,
+      createAccess: (app, rules) => this.#access(app, rules),
+    };
     this.#gate = new Gate({
       load,
       deadlines: this.#deadlines,
@@ -132,16 +138,25 @@ class Worker {
     });
     this.#headTimes = new HeadTimes(this.#router, timeouts.requestHeadMs);
     const balancer = (this.#balancer = new Balancer({ load, random: Math.random, now: () => this.#deadlines.nowMs }));
+    const health = new PassiveHealth({
+      router: this.#router,
+      deadlines: this.#deadlines,
+      log: this.#log,
+      onReadmitted: (app) => {
+        this.#gate.onAppChanged(app);
+        this.#slab.flush();
+      },
+    });
     const attempts = new Attempts({
       router: this.#router,
       balancer,
       gate: this.#gate,
       places: new Places({ balancer, gate: this.#gate, load, random: Math.random }),
       onBusy: (service) => this.#hintBusy(service),
-      onPanic: (service, machine) => this.#onPanic(service, machine),
+      onPanic: (service, machine) => health.onPanic(service, machine),
       onServedAfterWake: (service, machine, heldMs) => this.#send({ type: "served", app: service.app, machine: machine.id, heldMs }),
     });
-    const shared = { attempts, ids: new RequestIds(data.region), maxAttempts: limits.attempts };
+    const shared = { attempts, outliers: health.outliers, ids: new RequestIds(data.region), maxAttempts: limits.attempts };
     this.#connectionHandler = new ConnectionHandler(shared);
     this.#trustedProxies = new AddressSet(data.trustedProxies);
     this.#handler = new RequestHandler({
@@ -189,7 +204,7 @@ class Worker {
           // What comes with certificates for it comes only to apps that ask.
           this.#sni.forget(message.entry.hostnames);
         }
-        this.#router.set(edgeApp(message.entry, this.#data.region, this.#pools, this.#traffic, (app, rules) => this.#access(app, rules)));
+        this.#router.set(edgeApp(message.entry, this.#parts, this.#router.app(message.entry.name)));
         for (const { machines } of message.entry.services) this.#balancer.learn(machines);
         this.#afterChange();
         this.#gate.onAppChanged(message.entry.name);
@@ -399,16 +414,6 @@ class Worker {
     if (nowMs - (this.#busyHints.get(key) ?? -Infinity) < BUSY_HINT_MS) return;
     this.#busyHints.set(key, nowMs);
     this.#send({ type: "wake", app: service.app, service: service.key, reason: "busy", target: null });
-  }
-
-  #onPanic(service: EdgeService, { id, region }: EdgeMachine): void {
-    service.traffic.panics++;
-    const key = `${service.app} ${service.key}`;
-    const nowMs = performance.now();
-    if (nowMs - (this.#panicsLogged.get(key) ?? -Infinity) < PANIC_LOG_MS) return;
-    this.#panicsLogged.set(key, nowMs);
-    const fields = { app: service.app, service: service.key, machine: id, region };
-    this.#log.warn(fields, "every machine that runs fails its checks: requests go to the best of them");
   }
 
   #onDone(exchange: Exchange): void {

@@ -127,9 +127,9 @@ export class Catalog {
   }
 
   #build(app: App, records: ReadonlyMap<string, MachineRecord>): AppEntry {
-    const { name, hostnames, wakeTimeoutMs, regionPolicy, balance, errorPages, clientAuth, hsts, steering, access } = app;
+    const { name, hostnames, wakeTimeoutMs, regionPolicy, balance, errorPages, clientAuth, hsts, steering, access, outliers } = app;
     const services = app.services.map((service) => this.#service(app, service, records));
-    return { name, hostnames, wakeTimeoutMs, regionPolicy, balance, errorPages, clientAuth, hsts, steering, access, services };
+    return { name, hostnames, wakeTimeoutMs, regionPolicy, balance, errorPages, clientAuth, hsts, steering, access, outliers, services };
   }
 
   #service(app: App, service: Service, records: ReadonlyMap<string, MachineRecord>): ServiceEntry {

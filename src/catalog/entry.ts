@@ -1,6 +1,17 @@
 // What a worker knows of an app: the immutable entry that the main thread sends whenever the app or one of its machines changes.
 
-import type { AccessRules, Address, App, Balance, ClientAuth, Hsts, RegionPolicy, Service, ServicePort } from "../core/app.ts";
+import type {
+  AccessRules,
+  Address,
+  App,
+  Balance,
+  ClientAuth,
+  Hsts,
+  OutlierRules,
+  RegionPolicy,
+  Service,
+  ServicePort,
+} from "../core/app.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 
 export interface AppEntry {
@@ -19,6 +30,8 @@ export interface AppEntry {
   /** As in `App`. */
   readonly steering: App["steering"];
   readonly access: AccessRules | null;
+  /** As in `App`. */
+  readonly outliers: OutlierRules;
 }
 
 export interface ServiceEntry {

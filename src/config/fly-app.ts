@@ -1,7 +1,7 @@
 // From a checked fly.toml to the core's App: what Fly leaves to defaults and to other places is decided here, and what contradicts
 // itself is reported.
 
-import type { App, DriverName, ProcessGroup } from "../core/app.ts";
+import type { App, DriverName, OutlierRules, ProcessGroup } from "../core/app.ts";
 import { formatDuration } from "../core/duration.ts";
 import { toAccess } from "./access.ts";
 import type { Findings } from "./findings.ts";
@@ -62,6 +62,7 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     clientAuth: readClientAuth(document, services, findings),
     hsts: toHsts(document, findings),
     access: toAccess(kittiwake.access, findings),
+    outliers: toOutlierRules(kittiwake.outliers),
   };
   checkMachines(document, app, findings, context.regions);
   return app;
@@ -110,6 +111,15 @@ function toKillTimeout({ kill_timeout: ms }: FlyDocument, findings: Findings): n
   if (ms <= MAX_KILL_TIMEOUT_MS) return ms;
   findings.warning(["kill_timeout"], `expected at most 300s, got ${formatDuration(ms)}; 300s is used`);
   return MAX_KILL_TIMEOUT_MS;
+}
+
+function toOutlierRules({
+  consecutive,
+  five_xx: fiveXx,
+  base,
+  max_ejected: maxEjected,
+}: FlyDocument["kittiwake"]["outliers"]): OutlierRules {
+  return { consecutive, fiveXx, baseMs: base, maxEjected };
 }
 
 function checkEnv(document: FlyDocument, findings: Findings): void {

@@ -73,6 +73,27 @@ const hsts = z
   .prefault({})
   .describe("`Strict-Transport-Security`, for responses that have none from the app.");
 
+const failuresInARow = () => z.int().min(0).max(1000);
+
+const outliers = z
+  .strictObject({
+    consecutive: failuresInARow()
+      .default(5)
+      .describe("After so many failed or broken connections in a row a worker leaves a machine alone for a while; 0 is never."),
+    five_xx: failuresInARow().default(0).describe("The same after so many responses 5xx, or time-outs, in a row; 0 is never."),
+    base: duration({ minMs: 1 })
+      .prefault("30s")
+      .describe("How long it is left alone, the first time; each time soon after is longer by as much, up to ten times that."),
+    max_ejected: z
+      .number()
+      .min(0)
+      .max(0.5)
+      .default(0.5)
+      .meta({ description: "Most of a service's running machines that are left alone at once.", kind: "a share from 0 to 0.5" }),
+  })
+  .prefault({})
+  .describe("Machines that fail while their checks pass.");
+
 const kittiwake = z
   .strictObject({
     hostnames: z
@@ -139,6 +160,7 @@ const kittiwake = z
     tls: clientTls,
     hsts,
     access,
+    outliers,
     machines: z
       .array(placedMachine)
       .default([])

@@ -42,6 +42,7 @@ export interface App {
   readonly hsts: Hsts | null;
   /** null: everybody may come, as often as they like. */
   readonly access: AccessRules | null;
+  readonly outliers: OutlierRules;
 }
 
 /** Who may come to an app, and how much; `[kittiwake.access]`. */
@@ -53,6 +54,18 @@ export interface AccessRules {
   /** Requests of an address: one each interval, and so much ahead of that. */
   readonly rate: { readonly intervalMs: number; readonly toleranceMs: number } | null;
   readonly connectionsPerAddress: number | null;
+}
+
+/** When an edge leaves a machine alone for what it sees of it, whatever its checks say; `[kittiwake.outliers]`. */
+export interface OutlierRules {
+  /** Failed or broken connections in a row; 0: they are not counted. */
+  readonly consecutive: number;
+  /** Responses 5xx in a row; 0: they are not counted. */
+  readonly fiveXx: number;
+  /** How long, the first time. */
+  readonly baseMs: number;
+  /** Share of a service's machines that may be left alone at once, from 0 to 0.5. */
+  readonly maxEjected: number;
 }
 
 /** What `Strict-Transport-Security` says (RFC 6797); `[kittiwake.hsts]`. */

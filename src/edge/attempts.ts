@@ -72,7 +72,7 @@ export class Attempts {
     // It has waited for a wake that failed, or there was none to wait for.
     if (isInPanic(one)) return this.#attemptWithoutWake(one, "no_healthy_machine");
     if (outcome === "asleep" || outcome === "full") return this.#hold(one, outcome);
-    one.refuse(one.code ?? refusalCode(outcome));
+    this.#attemptWithEjected(one, one.code ?? refusalCode(outcome));
   }
 
   /** The gate gave up on it: what is left is what its aim has behind this, or a machine that fails its checks. */
@@ -150,7 +150,7 @@ export class Attempts {
     if (typeof outcome !== "string") return this.#attempt(one, outcome);
     if (isInPanic(one)) return this.#attemptWithoutWake(one, "no_healthy_machine");
     if (outcome === "asleep" || outcome === "full") return this.#holdAimed(one, outcome, part);
-    one.refuse(one.code ?? refusalCode(outcome));
+    this.#attemptWithEjected(one, one.code ?? refusalCode(outcome));
   }
 
   #attempt(one: Attempted, machine: EdgeMachine): void {
@@ -165,10 +165,22 @@ export class Attempts {
     one.attempt(machine);
   }
 
+  /** What is left is a machine that fails its checks. */
   #attemptWithoutWake(one: Attempted, code: ErrorCode): void {
-    const service = one.aim === null ? one.service! : this.#aimed.part(one.service!, one.aim.target);
-    const ranked = service.ranked.withoutWake;
-    const outcome = ranked === null ? "none" : this.#options.balancer.claim({ ...service, ranked }, one.tried);
+    this.#attemptBy(this.#aimedAt(one).ranked.withoutWake, one, code);
+  }
+
+  /** What is left is a machine that was ejected. */
+  #attemptWithEjected(one: Attempted, code: ErrorCode): void {
+    this.#attemptBy(this.#aimedAt(one).rankedWithEjected, one, code);
+  }
+
+  #aimedAt(one: Attempted): EdgeService {
+    return one.aim === null ? one.service! : this.#aimed.part(one.service!, one.aim.target);
+  }
+
+  #attemptBy(ranked: EdgeService["ranked"] | null, one: Attempted, code: ErrorCode): void {
+    const outcome = ranked === null ? "none" : this.#options.balancer.claim({ ...one.service!, ranked }, one.tried);
     if (typeof outcome === "string") one.refuse(code);
     else this.#attempt(one, outcome);
   }

@@ -1,8 +1,11 @@
 // An app as a worker uses it: the entry from the main thread, with machines ranked and upstream pools at hand.
 
-import type { AccessRules } from "../core/app.ts";
+import type { AccessRules, OutlierRules } from "../core/app.ts";
+import type { Deadlines } from "../core/deadlines.ts";
 import type { AppEntry, MachineEntry, ServiceEntry } from "../catalog/entry.ts";
 import type { AppTraffic, MachineTraffic, Traffic } from "../telemetry/traffic.ts";
+import type { Outlier } from "../health/outlier.ts";
+import { outlierOf, readmitExcess } from "../health/outliers.ts";
 import { rank, type Ranked, type RankRules } from "../routing/rank.ts";
 import type { Http2Pool } from "../upstream/http2-pool.ts";
 import type { Pool, Pools } from "../upstream/pools.ts";
@@ -18,7 +21,11 @@ export interface EdgeApp extends Omit<AppEntry, "services"> {
 export interface EdgeService extends Omit<ServiceEntry, "machines"> {
   readonly machines: readonly EdgeMachine[];
   readonly rules: RankRules;
+  /** Without machines that this worker has ejected. */
   readonly ranked: Ranked<EdgeMachine>;
+  /** For a request that all others failed; null where none is ejected. */
+  readonly rankedWithEjected: Ranked<EdgeMachine> | null;
+  readonly outliers: OutlierRules;
   readonly wakeTimeoutMs: number;
   /** null: the app has none of its own. */
   readonly errorPages: ErrorPages | null;
@@ -33,32 +40,67 @@ export interface EdgeMachine extends MachineEntry {
   /** For ports with `h2_backend`; null while the machine is not up, and where there are none. */
   readonly http2Pool: Http2Pool | null;
   readonly traffic: MachineTraffic;
+  /** Stays the same object while the machine runs. */
+  readonly outlier: Outlier;
 }
 
-/**
- * @param region of this edge
- * @param createAccess makes what holds an app to its rules
- */
-export function edgeApp(entry: AppEntry, region: string, pools: Pools, traffic: Traffic, createAccess: CreateAccess): EdgeApp {
+/** What an app is made with, in a worker. */
+export interface EdgeAppParts {
+  /** Of this edge. */
+  readonly region: string;
+  readonly pools: Pools;
+  readonly traffic: Traffic;
+  readonly deadlines: Deadlines;
+  /** Makes what holds an app to its rules. */
+  readonly createAccess: CreateAccess;
+}
+
+/** @param before the app as it was; what was seen of its machines stays known as long as they run */
+export function edgeApp(entry: AppEntry, parts: EdgeAppParts, before: EdgeApp | undefined): EdgeApp {
+  const { region, pools, traffic, deadlines, createAccess } = parts;
   const access = entry.access === null ? null : createAccess(entry.name, entry.access);
   const errorPages = Object.keys(entry.errorPages).length === 0 ? null : new ErrorPages(entry.errorPages);
   const services = entry.services.map((service): EdgeService => {
+    const known = new Map(before?.services.find(({ key }) => key === service.key)?.machines.map((machine) => [machine.slot, machine]));
     const machines = service.machines.map((machine): EdgeMachine => {
       const isUp = machine.state === "started" && machine.address !== null;
       const counters = traffic.machine(entry.name, { id: machine.id, region: machine.region });
       const pool = isUp ? pools.pool(machine.address!, service.reusesConnections, counters) : null;
       const http2Pool = isUp && service.ports.some((port) => port.h2Backend) ? pools.http2Pool(machine.address!, counters) : null;
-      return { ...machine, pool, http2Pool, traffic: counters };
+      return { ...machine, pool, http2Pool, traffic: counters, outlier: outlierOf(machine, known.get(machine.slot)) };
     });
-    const { wakeTimeoutMs, regionPolicy, balance } = entry;
+    const { wakeTimeoutMs, regionPolicy, balance, outliers } = entry;
+    readmitExcess({ machines, outliers }, deadlines);
     const rules = { region, regionPolicy, balance };
-    const ranked = rank(machines, service.autoStart, rules);
-    return { ...service, machines, rules, ranked, wakeTimeoutMs, errorPages, access, traffic: traffic.app(entry.name) };
+    const ranking = rankingOf(machines, service.autoStart, rules);
+    return { ...service, ...ranking, machines, rules, outliers, wakeTimeoutMs, errorPages, access, traffic: traffic.app(entry.name) };
   });
   return { ...entry, services };
 }
 
 /** The service as it would be with these of its machines alone. */
 export function narrowed(service: EdgeService, machines: readonly EdgeMachine[]): EdgeService {
-  return { ...service, machines, ranked: rank(machines, service.autoStart, service.rules) };
+  return { ...service, machines, ...rankingOf(machines, service.autoStart, service.rules) };
+}
+
+/** The app, after a machine of it was ejected or readmitted. */
+export function rankedAnew(app: EdgeApp): EdgeApp {
+  return {
+    ...app,
+    services: app.services.map((service) => ({ ...service, ...rankingOf(service.machines, service.autoStart, service.rules) })),
+  };
+}
+
+/** Without those that were ejected, unless they are all that is left. */
+function rankingOf(
+  machines: readonly EdgeMachine[],
+  autoStart: boolean,
+  rules: RankRules,
+): Pick<EdgeService, "ranked" | "rankedWithEjected"> {
+  const rankedWithEjected = rank(machines, autoStart, rules);
+  const kept = machines.filter(({ outlier }) => !outlier.isEjected);
+  if (kept.length === machines.length) return { ranked: rankedWithEjected, rankedWithEjected: null };
+  const ranked = rank(kept, autoStart, rules);
+  const isEnough = ranked.groups.length > 0 && !ranked.isPanic;
+  return isEnough ? { ranked, rankedWithEjected } : { ranked: rankedWithEjected, rankedWithEjected: null };
 }

@@ -7,12 +7,14 @@ import type { PortKind } from "../core/port-kind.ts";
 import type { RequestIds } from "../core/request-id.ts";
 import { UNCOUNTED } from "../catalog/address-table.ts";
 import type { Access } from "./access.ts";
+import type { Outliers } from "../health/outliers.ts";
 import type { LoggedConnection } from "./access-line.ts";
 import type { Attempted, Attempts } from "./attempts.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 
 export interface ConnectionHandlerOptions {
   readonly attempts: Attempts;
+  readonly outliers: Outliers<EdgeService, EdgeMachine>;
   readonly ids: RequestIds;
   readonly maxAttempts: number;
 }
@@ -27,11 +29,13 @@ export interface Carried {
 
 export class ConnectionHandler {
   readonly attempts: Attempts;
+  readonly outliers: Outliers<EdgeService, EdgeMachine>;
   readonly ids: RequestIds;
   readonly maxAttempts: number;
 
-  constructor({ attempts, ids, maxAttempts }: ConnectionHandlerOptions) {
+  constructor({ attempts, outliers, ids, maxAttempts }: ConnectionHandlerOptions) {
     this.attempts = attempts;
+    this.outliers = outliers;
     this.ids = ids;
     this.maxAttempts = maxAttempts;
   }
@@ -110,9 +114,11 @@ export class RoutedConnection implements Attempted, LoggedConnection {
 
   /** Nothing of the connection has reached the machine: another one may do as well. */
   onAttemptFailed(error: ProxyError): void {
-    const { attempts, maxAttempts } = this.#handler;
+    const { attempts, outliers, maxAttempts } = this.#handler;
     const { machine } = this;
     attempts.releaseClaim(this);
+    // UDP has no connection that could be seen to stand.
+    if (machine !== null && this.facts.kind !== "udp") outliers.failed(this.service, machine, error.code);
     this.code = error.code;
     if (this.attempts >= maxAttempts) return this.refuse(error.code);
     if (machine !== null) (this.tried ??= []).push(machine);
@@ -123,6 +129,7 @@ export class RoutedConnection implements Attempted, LoggedConnection {
   /** It stands, so long after the machine was chosen. */
   onConnected(ms: number): void {
     this.#handler.attempts.observe(this, ms);
+    if (this.machine !== null) this.#handler.outliers.answered(this.service, this.machine, 0);
   }
 
   countReceived(bytes: number): void {

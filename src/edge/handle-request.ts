@@ -10,6 +10,7 @@ import type { ErrorCode, ProxyError } from "../core/errors.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import { MicrosecondText } from "../core/microsecond-text.ts";
 import type { RequestIds } from "../core/request-id.ts";
+import type { Outliers } from "../health/outliers.ts";
 import type { Router } from "../routing/router.ts";
 import { forward, type ClientFacts } from "../upstream/forward.ts";
 import { isRetryable } from "../upstream/retryable.ts";
@@ -34,6 +35,7 @@ import { maySteer, wishOf } from "./steering.ts";
 export interface RequestHandlerOptions {
   readonly router: Router<EdgeService, EdgeApp>;
   readonly attempts: Attempts;
+  readonly outliers: Outliers<EdgeService, EdgeMachine>;
   readonly ids: RequestIds;
   readonly deadlines: Deadlines;
   readonly challenges: ChallengeAnswers;
@@ -102,6 +104,8 @@ export class RequestHandler implements ExchangeDriver {
 
   onWebSocket(exchange: Exchange): void {
     this.#webSockets.add(exchange);
+    // It may be long until this is over.
+    this.#options.outliers.answered(exchange.service!, exchange.lastMachine!, exchange.status);
     const { isDraining, isLeaving } = this.#options;
     if (isDraining() || (exchange.machine !== null && isLeaving(exchange.machine))) exchange.leaveTunnel();
   }
@@ -146,6 +150,7 @@ export class RequestHandler implements ExchangeDriver {
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void {
     const machine = exchange.machine;
     this.attempts.releaseClaim(exchange);
+    if (machine !== null && !wasStale) this.#options.outliers.failed(exchange.service!, machine, error.code);
     const attempt = {
       method: exchange.head.method,
       wasSent,
@@ -181,6 +186,11 @@ export class RequestHandler implements ExchangeDriver {
 
   onDone(exchange: Exchange): void {
     if (this.#webSockets.size > 0) this.#webSockets.delete(exchange);
+    const { service, lastMachine, code } = exchange;
+    if (exchange.respondedMs !== 0) {
+      if (code === null) this.#options.outliers.answered(service!, lastMachine!, exchange.status);
+      else this.#options.outliers.failed(service!, lastMachine!, code);
+    }
     this.#options.onDone(exchange);
   }
 

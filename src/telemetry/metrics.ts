@@ -75,6 +75,9 @@ export class Metrics {
       this.#count("fly_edge_data_out", labels, bytesOut);
       this.#count("kittiwake_panics_total", labels, panics);
     }
+    for (const { app, machine, count } of report.ejections) {
+      this.#count("kittiwake_ejections_total", { ...this.#base, app, region: machine.region, instance: machine.id }, count);
+    }
     for (const { code, count } of report.errors) this.#count("kittiwake_errors_total", { ...this.#base, code }, count);
     for (const { servername, count } of report.handshakeErrors) {
       this.#count("fly_edge_tls_handshake_errors", { ...this.#base, servername }, count);
@@ -135,6 +138,7 @@ const COUNTERS = [
   ["fly_app_tcp_connects_count", "Connections opened to machines.", MACHINE],
   ["fly_app_tcp_disconnects_count", "Connections to machines that ended.", MACHINE],
   ["kittiwake_errors_total", "Exchanges that ended with an error code; docs/errors.md lists them.", ["region", "host", "code"]],
+  ["kittiwake_ejections_total", "How often a worker left a machine alone for a while, for failing several times in a row.", MACHINE],
   ["kittiwake_panics_total", "Attempts at machines that fail their checks, because all that run do.", EDGE],
   ["kittiwake_wakes_total", "Machines woken by a request, or not.", ["app", "region", "host", "result"]],
   ["kittiwake_dns_messages_total", "Messages to the DNS server by what became of them.", ["region", "host", "result"]],

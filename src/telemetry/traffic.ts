@@ -10,6 +10,7 @@ export interface TrafficReport {
   readonly machines: readonly ResponseRow[];
   readonly connects: readonly ConnectRow[];
   readonly clients: readonly ClientRow[];
+  readonly ejections: readonly EjectionRow[];
   readonly errors: readonly { readonly code: string; readonly count: number }[];
   readonly handshakeErrors: readonly { readonly servername: string; readonly count: number }[];
   readonly handshakes: readonly HandshakeRow[];
@@ -48,6 +49,12 @@ export interface ClientRow {
   readonly bytesOut: number;
   /** Attempts at machines that fail their checks, because all that run do. */
   readonly panics: number;
+}
+
+export interface EjectionRow {
+  readonly app: string;
+  readonly machine: MachineLabels;
+  readonly count: number;
 }
 
 export interface MachineLabels {
@@ -108,6 +115,7 @@ export class Traffic {
       machines: [...this.#machines.values()].flatMap((machine) => machine.responses()),
       connects: [...this.#machines.values()].flatMap((machine) => machine.connections()),
       clients: [...this.#apps.values()].flatMap((app) => app.clients()),
+      ejections: [...this.#machines.values()].flatMap((machine) => machine.takeEjections()),
       errors: [...this.#errors].map(([code, count]) => ({ code, count })),
       handshakeErrors: [...this.#handshakeErrors].map(([servername, count]) => ({ servername, count })),
       handshakes: [
@@ -163,6 +171,8 @@ export class MachineTraffic {
   #connectTimes = new Histogram();
   #opened = 0;
   #closed = 0;
+  /** How often this worker ejected it. */
+  ejections = 0;
 
   constructor(app: string, labels: MachineLabels) {
     this.#app = app;
@@ -185,6 +195,12 @@ export class MachineTraffic {
 
   responses(): ResponseRow[] {
     return take(this.#byStatus).map(([status, times]) => ({ app: this.#app, machine: this.#labels, status, times }));
+  }
+
+  takeEjections(): EjectionRow[] {
+    const { ejections } = this;
+    this.ejections = 0;
+    return ejections === 0 ? [] : [{ app: this.#app, machine: this.#labels, count: ejections }];
   }
 
   connections(): ConnectRow[] {

@@ -36,6 +36,7 @@ test("an app with nothing but a name and a command gets every default", (t) => {
     clientAuth: null,
     hsts: null,
     access: null,
+    outliers: { consecutive: 5, fiveXx: 0, baseMs: 30_000, maxEjected: 0.5 },
   } satisfies Omit<App, "directory">);
 });
 

@@ -10,9 +10,13 @@ import { eventually } from "../support/eventually.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { response, ScriptedBackend } from "../support/scripted-backend.ts";
 
-/** A second machine of the same app, further off. */
+/** A second machine of the same app, further off; neither is left alone for what it does here. */
 function twoMachines(app: string, near: number, far: number): string {
-  return staticApp(app, near, `[[kittiwake.machines]]\nid = "${app}-2"\nregion = "nrt"\naddress = "127.0.0.1:${far}"`);
+  return staticApp(
+    app,
+    near,
+    `[[kittiwake.machines]]\nid = "${app}-2"\nregion = "nrt"\naddress = "127.0.0.1:${far}"\n[kittiwake.outliers]\nmax_ejected = 0`,
+  );
 }
 
 const dead = await deadPort();

@@ -35,6 +35,7 @@ function service(machines: readonly MachineEntry[], changes: Partial<ServiceEntr
 
 function app(...services: ServiceEntry[]): AppEntry {
   const rules = { regionPolicy: "any", balance: "closest" } as const;
+  const outliers = { consecutive: 5, fiveXx: 0, baseMs: 30_000, maxEjected: 0.5 };
   return {
     name: "hello",
     hostnames: ["hello.localhost"],
@@ -46,6 +47,7 @@ function app(...services: ServiceEntry[]): AppEntry {
     steering: "any",
     access: null,
     ...rules,
+    outliers,
   };
 }
 

@@ -54,6 +54,7 @@ export function sampleApp(changes: Partial<App> = {}): App {
     clientAuth: null,
     hsts: null,
     access: null,
+    outliers: { consecutive: 5, fiveXx: 0, baseMs: 30_000, maxEjected: 0.5 },
     ...changes,
   };
 }
