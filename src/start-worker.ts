@@ -152,11 +152,15 @@ class Worker {
       balancer,
       gate: this.#gate,
       places: new Places({ balancer, gate: this.#gate, load, random: Math.random }),
+      deadlines: this.#deadlines,
+      random: Math.random,
+      maxAttempts: limits.attempts,
+      maxWaiting: limits.waitingPerApp,
       onBusy: (service) => this.#hintBusy(service),
       onPanic: (service, machine) => health.onPanic(service, machine),
       onServedAfterWake: (service, machine, heldMs) => this.#send({ type: "served", app: service.app, machine: machine.id, heldMs }),
     });
-    const shared = { attempts, outliers: health.outliers, ids: new RequestIds(data.region), maxAttempts: limits.attempts };
+    const shared = { attempts, outliers: health.outliers, ids: new RequestIds(data.region) };
     this.#connectionHandler = new ConnectionHandler(shared);
     this.#trustedProxies = new AddressSet(data.trustedProxies);
     this.#handler = new RequestHandler({

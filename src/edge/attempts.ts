@@ -1,13 +1,15 @@
 // Hot path. How a request, or a connection that carries none, comes by a place on a machine: claimed at once, or waited for at the gate.
-// What becomes of it there is its own business; a place is given back by whoever was given it.
+// What becomes of it there is its own business; a place is given back by whoever was given it. Where no machine can be reached it waits,
+// and tries all of them again.
 
 import type { Aim } from "../core/aim.ts";
-import type { ErrorCode } from "../core/errors.ts";
-import { ProxyError } from "../core/errors.ts";
+import type { Deadlines } from "../core/deadlines.ts";
+import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import { AimedClaims } from "../routing/aim.ts";
 import type { Balancer, Refusal } from "../routing/balancer.ts";
 import type { Router } from "../routing/router.ts";
 import type { Gate, Waiting } from "../wake/gate.ts";
+import { BackOff } from "./back-off.ts";
 import { narrowed, type EdgeApp, type EdgeMachine, type EdgeService } from "./edge-app.ts";
 import type { Places } from "./places.ts";
 
@@ -18,11 +20,15 @@ export interface Attempted extends Waiting {
   /** The machine that a place is claimed on. */
   machine: EdgeMachine | null;
   lastMachine: EdgeMachine | null;
-  /** Machines that failed it. */
+  /** Machines that failed it, since it waited last. */
   tried: EdgeMachine[] | null;
   /** What is known by now not to lead anywhere is taken off its front here. */
   aim: Aim | null;
   attempts: number;
+  /** A machine may have begun to work on it: it goes to each once at most. */
+  readonly wasSeen: boolean;
+  /** null: no need of it so far. */
+  backOff: BackOff | null;
   /** At the gate. */
   isWaiting: boolean;
   waitsFor: "asleep" | "full";
@@ -35,6 +41,8 @@ export interface Attempted extends Waiting {
   attempt(machine: EdgeMachine): void;
   /** There is no machine for it. */
   refuse(code: ErrorCode): void;
+  /** It has waited, and is to be routed anew. */
+  onBackedOff(): void;
 }
 
 export interface AttemptsOptions {
@@ -42,6 +50,13 @@ export interface AttemptsOptions {
   readonly balancer: Balancer;
   readonly gate: Gate;
   readonly places: Places;
+  readonly deadlines: Deadlines;
+  /** A number in [0, 1). */
+  readonly random: () => number;
+  /** For one request or connection. */
+  readonly maxAttempts: number;
+  /** Most that wait between attempts at once, in this worker. */
+  readonly maxWaiting: number;
   /** All running machines are above their soft limit and another could be woken. Called often; the receiver thins it out. */
   readonly onBusy: (service: EdgeService) => void;
   /** Every machine that runs fails its checks, and the best of them is tried. Called often; the receiver thins it out. */
@@ -53,6 +68,8 @@ export interface AttemptsOptions {
 export class Attempts {
   readonly #options: AttemptsOptions;
   readonly #aimed: AimedClaims<EdgeMachine, EdgeService>;
+  /** How many wait between attempts. */
+  #backingOff = 0;
 
   constructor(options: AttemptsOptions) {
     this.#options = options;
@@ -75,10 +92,36 @@ export class Attempts {
     this.#attemptWithEjected(one, one.code ?? refusalCode(outcome));
   }
 
+  /**
+   * Another attempt, where another one is allowed. Its place was given back.
+   *
+   * @param machine the one that failed; null: the failure says nothing about it
+   */
+  again(one: Attempted, error: ProxyError, machine: EdgeMachine | null): void {
+    if (one.attempts >= this.#options.maxAttempts) return one.refuse(isInPanic(one) ? "no_healthy_machine" : error.code);
+    if (machine !== null) (one.tried ??= []).push(machine);
+    one.code = error.code;
+    // One attempt, one picture of the app: the failure may be how its change shows first.
+    one.service = this.current(one) ?? one.service;
+    this.route(one);
+  }
+
+  /** It is over: it waits no more, and its place is given back. */
+  leave(one: Attempted): void {
+    if (one.isWaiting) this.leaveGate(one);
+    if (one.backOff?.isWaiting === true) {
+      one.backOff.stop();
+      this.#backingOff--;
+    }
+    this.releaseClaim(one);
+  }
+
   /** The gate gave up on it: what is left is what its aim has behind this, or a machine that fails its checks. */
   onGateFailed(one: Attempted, error: ProxyError): void {
     this.leaveGate(one);
     one.service = this.current(one) ?? one.service;
+    // It has waited long enough, whatever failed before.
+    one.code = null;
     const orElse = one.aim?.orElse ?? null;
     if (orElse === null || error.code === "draining") return this.#attemptWithoutWake(one, error.code);
     one.aim = orElse;
@@ -181,13 +224,34 @@ export class Attempts {
 
   #attemptBy(ranked: EdgeService["ranked"] | null, one: Attempted, code: ErrorCode): void {
     const outcome = ranked === null ? "none" : this.#options.balancer.claim({ ...one.service!, ranked }, one.tried);
-    if (typeof outcome === "string") one.refuse(code);
+    if (typeof outcome === "string") this.#giveUp(one, code);
     else this.#attempt(one, outcome);
   }
 
   #holdAimed(one: Attempted, waitsFor: "asleep" | "full", part: Aim): void {
     one.aim = part;
     this.#hold(one, waitsFor);
+  }
+
+  /** No machine is left. Those that could not be reached may be back in a while. */
+  #giveUp(one: Attempted, code: ErrorCode): void {
+    const wasUnreached = one.code !== null && ERRORS[one.code].retry === "elsewhere" && !one.wasSeen;
+    if (!wasUnreached || !this.#beginBackOff(one)) one.refuse(code);
+  }
+
+  #beginBackOff(one: Attempted): boolean {
+    const { deadlines, random, maxWaiting } = this.#options;
+    if (this.#backingOff >= maxWaiting) return false;
+    one.backOff ??= new BackOff({ deadlines, random, withinMs: one.service!.wakeTimeoutMs, onOver: () => this.#onBackedOff(one) });
+    if (!one.backOff.begin(this.#backingOff)) return false;
+    this.#backingOff++;
+    return true;
+  }
+
+  #onBackedOff(one: Attempted): void {
+    this.#backingOff--;
+    one.tried = null;
+    one.onBackedOff();
   }
 
   #hold(one: Attempted, waitsFor: "asleep" | "full"): void {

@@ -9,6 +9,7 @@ import { outlierOf, readmitExcess } from "../health/outliers.ts";
 import { rank, type Ranked, type RankRules } from "../routing/rank.ts";
 import type { Http2Pool } from "../upstream/http2-pool.ts";
 import type { Pool, Pools } from "../upstream/pools.ts";
+import { RetryBudget } from "../upstream/retry-budget.ts";
 import type { Access } from "./access.ts";
 import { ErrorPages } from "./error-pages.ts";
 
@@ -32,6 +33,7 @@ export interface EdgeService extends Omit<ServiceEntry, "machines"> {
   /** null: everybody may come. */
   readonly access: Access | null;
   readonly traffic: AppTraffic;
+  readonly retryBudget: RetryBudget;
 }
 
 export interface EdgeMachine extends MachineEntry {
@@ -55,7 +57,7 @@ export interface EdgeAppParts {
   readonly createAccess: CreateAccess;
 }
 
-/** @param before the app as it was; what was seen of its machines stays known as long as they run */
+/** @param before the app as it was; what was seen of its machines stays known as long as they run, and of retries as long as the service is there */
 export function edgeApp(entry: AppEntry, parts: EdgeAppParts, before: EdgeApp | undefined): EdgeApp {
   const { region, pools, traffic, deadlines, createAccess } = parts;
   const access = entry.access === null ? null : createAccess(entry.name, entry.access);
@@ -73,7 +75,9 @@ export function edgeApp(entry: AppEntry, parts: EdgeAppParts, before: EdgeApp | 
     readmitExcess({ machines, outliers }, deadlines);
     const rules = { region, regionPolicy, balance };
     const ranking = rankingOf(machines, service.autoStart, rules);
-    return { ...service, ...ranking, machines, rules, outliers, wakeTimeoutMs, errorPages, access, traffic: traffic.app(entry.name) };
+    const retryBudget = before?.services.find(({ key }) => key === service.key)?.retryBudget ?? new RetryBudget();
+    const own = { rules, outliers, wakeTimeoutMs, errorPages, access, traffic: traffic.app(entry.name), retryBudget };
+    return { ...service, ...ranking, machines, ...own };
   });
   return { ...entry, services };
 }

@@ -31,6 +31,8 @@ export interface ExchangeDriver {
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void;
   /** A request that waited tries to go on. */
   onGateOpen(exchange: Exchange): boolean;
+  /** One that waited between attempts goes on. */
+  onBackedOff(exchange: Exchange): void;
   attempt(exchange: Exchange, machine: EdgeMachine): void;
   /** The exchange is over, whatever became of it. */
   onDone(exchange: Exchange): void;

@@ -13,6 +13,7 @@ import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import type { CarriedExchange, Carrier } from "../upstream/connection.ts";
 import { clientLines, machineFields, machineHead, type AddedField, type ClientFacts, type RequestFacts } from "../upstream/forward.ts";
 import { isInPanic, type Attempted } from "./attempts.ts";
+import type { BackOff } from "./back-off.ts";
 import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 import { negotiateCompression } from "./compression.ts";
@@ -59,6 +60,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   /** What a request brings along that was sent on its way by more than nearness; null for the usual one. */
   steered: Steered | null = null;
   attempts = 0;
+  wasSeen = false;
+  backOff: BackOff | null = null;
   upstream: Carrier | null = null;
   waitsFor: "asleep" | "full" = "asleep";
   #tunnelEnds = 0;
@@ -410,6 +413,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     return this.#driver.onGateOpen(this);
   }
 
+  onBackedOff(): void {
+    this.#driver.onBackedOff(this);
+  }
+
   onGateFailed(error: ProxyError): void {
     this.#driver.attempts.onGateFailed(this, error);
     this.channel.flush();
@@ -480,14 +487,13 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   #leave(): void {
     if (this.#responseEnded) return;
     this.#responseEnded = true;
-    if (this.isWaiting) this.#driver.attempts.leaveGate(this);
+    this.#driver.attempts.leave(this);
     this.state = "done";
     this.#leaveIdle();
     this.#dropBody();
     this.#total?.stop();
     this.#compressor?.destroy();
     this.#compressor = null;
-    this.#driver.attempts.releaseClaim(this);
     this.bytesSent = this.channel.bytesSent;
     this.#driver.onDone(this);
   }

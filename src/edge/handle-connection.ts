@@ -10,13 +10,13 @@ import type { Access } from "./access.ts";
 import type { Outliers } from "../health/outliers.ts";
 import type { LoggedConnection } from "./access-line.ts";
 import type { Attempted, Attempts } from "./attempts.ts";
+import type { BackOff } from "./back-off.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 
 export interface ConnectionHandlerOptions {
   readonly attempts: Attempts;
   readonly outliers: Outliers<EdgeService, EdgeMachine>;
   readonly ids: RequestIds;
-  readonly maxAttempts: number;
 }
 
 /** A raw connection or a UDP session, which only carries out what is decided here. */
@@ -31,13 +31,11 @@ export class ConnectionHandler {
   readonly attempts: Attempts;
   readonly outliers: Outliers<EdgeService, EdgeMachine>;
   readonly ids: RequestIds;
-  readonly maxAttempts: number;
 
-  constructor({ attempts, outliers, ids, maxAttempts }: ConnectionHandlerOptions) {
+  constructor({ attempts, outliers, ids }: ConnectionHandlerOptions) {
     this.attempts = attempts;
     this.outliers = outliers;
     this.ids = ids;
-    this.maxAttempts = maxAttempts;
   }
 
   /** @param service where it is routed to at first */
@@ -58,6 +56,8 @@ export class RoutedConnection implements Attempted, LoggedConnection {
   /** Nothing in it could say where it is to go. */
   readonly aim = null;
   attempts = 0;
+  readonly wasSeen = false;
+  backOff: BackOff | null = null;
   isWaiting = false;
   waitsFor: "asleep" | "full" = "asleep";
   heldSinceMs = 0;
@@ -114,15 +114,19 @@ export class RoutedConnection implements Attempted, LoggedConnection {
 
   /** Nothing of the connection has reached the machine: another one may do as well. */
   onAttemptFailed(error: ProxyError): void {
-    const { attempts, outliers, maxAttempts } = this.#handler;
+    const { attempts, outliers } = this.#handler;
     const { machine } = this;
     attempts.releaseClaim(this);
     // UDP has no connection that could be seen to stand.
     if (machine !== null && this.facts.kind !== "udp") outliers.failed(this.service, machine, error.code);
-    this.code = error.code;
-    if (this.attempts >= maxAttempts) return this.refuse(error.code);
-    if (machine !== null) (this.tried ??= []).push(machine);
-    this.service = attempts.current(this) ?? this.service;
+    attempts.again(this, error, machine);
+  }
+
+  onBackedOff(): void {
+    const { attempts } = this.#handler;
+    const service = attempts.current(this);
+    if (service === undefined) return this.refuse("no_machine");
+    this.service = service;
     attempts.route(this);
   }
 
@@ -144,11 +148,9 @@ export class RoutedConnection implements Attempted, LoggedConnection {
 
   /** It is over. */
   end(): void {
-    const { attempts } = this.#handler;
     this.#access?.disconnect(this.#place);
-    if (this.isWaiting) attempts.leaveGate(this);
     this.service.traffic.disconnects++;
-    attempts.releaseClaim(this);
+    this.#handler.attempts.leave(this);
   }
 
   /** Why its client may not have it; null when it may. */

@@ -53,7 +53,6 @@ export interface RequestHandlerOptions {
   readonly httpsPorts: () => HttpsPorts;
   /** Since when a host name is served with a certificate that browsers trust, in milliseconds since the epoch; null: it is not. */
   readonly trustedSince: (hostname: string) => number | null;
-  readonly maxAttempts: number;
   /** The machine is not to sleep for so many seconds, whatever its load. */
   readonly onBusyWord: (machine: EdgeMachine, seconds: number) => void;
   readonly onDone: (exchange: Exchange) => void;
@@ -157,12 +156,17 @@ export class RequestHandler implements ExchangeDriver {
       canResend: exchange.canResend,
       responseStarted: exchange.responseStarted,
     };
-    if (!isRetryable(error, attempt) || exchange.attempts >= this.#options.maxAttempts) return exchange.refuse(error.code);
-    if (machine !== null && !wasStale) (exchange.tried ??= []).push(machine);
-    exchange.code = error.code;
-    // One attempt, one picture of the app: the failure may be how its change shows first.
-    exchange.service = this.attempts.current(exchange) ?? exchange.service;
-    this.attempts.route(exchange);
+    if (!isRetryable(error, attempt)) return exchange.refuse(error.code);
+    if (wasSent) {
+      if (!exchange.service!.retryBudget.take(performance.now())) return exchange.refuse(error.code);
+      if (!wasStale) exchange.wasSeen = true;
+    }
+    this.attempts.again(exchange, error, wasStale ? null : machine);
+  }
+
+  onBackedOff(exchange: Exchange): void {
+    this.#routeOn(exchange);
+    exchange.channel.flush();
   }
 
   onGateOpen(exchange: Exchange): boolean {
@@ -172,7 +176,7 @@ export class RequestHandler implements ExchangeDriver {
     if (service !== undefined) isOver = this.attempts.goOn(exchange, service);
     else {
       this.attempts.endWait(exchange);
-      this.#routeAnew(exchange, this.#options.router.app(exchange.service!.app));
+      this.#routeOn(exchange);
     }
     if (isOver) exchange.channel.flush();
     return isOver;
@@ -250,6 +254,7 @@ export class RequestHandler implements ExchangeDriver {
     if (app.hsts !== null && channel.client.scheme === "https") exchange.hsts = this.#hsts(app.hsts, head.host);
     if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
     if (head.fields.find(FIELD.flySteering) !== -1) this.#steer(exchange, app);
+    route.service.retryBudget.count(exchange.startedMs);
     if (!exchange.holdsBody()) this.attempts.route(exchange);
   }
 
@@ -272,8 +277,14 @@ export class RequestHandler implements ExchangeDriver {
     return exchange.state === "done";
   }
 
-  /** The service that a request waited for is gone: another one may have its public port now. */
-  #routeAnew(exchange: Exchange, app: EdgeApp | undefined): void {
+  /** To its service as it is after a wait; if that is gone, another one may have its public port now. */
+  #routeOn(exchange: Exchange): void {
+    const service = this.attempts.current(exchange);
+    if (service !== undefined) {
+      exchange.service = service;
+      return this.attempts.route(exchange);
+    }
+    const app = this.#options.router.app(exchange.service!.app);
     const route = app === undefined ? null : this.#options.router.route(app, exchange.channel.client.port);
     if (route === null) return exchange.refuse("no_machine");
     exchange.service = route.service;

@@ -11,7 +11,7 @@ import type { ClientChannel } from "./client-channel.ts";
 const GOING_AWAY = 1001;
 
 /** What the tunnel does for a WebSocket that leaves. */
-export interface WebSocketEnds {
+interface WebSocketEnds {
   sendToClient(frame: Buffer): void;
   sendToMachine(frame: Buffer): void;
   /** The client has answered: nothing more goes to it. */

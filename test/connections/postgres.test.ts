@@ -28,7 +28,7 @@ describe("a port with pg_tls", async () => {
     one: rawApp("one", { machines: [one.port], port: HANDLER }),
     two: rawApp("two", { machines: [two.port], port: HANDLER }),
     header: rawApp("header", { machines: [header.port], port: 'port = 5433\nhandlers = ["pg_tls", "proxy_proto"]' }),
-    down: rawApp("down", { machines: [await freePort()], port: 'port = 5434\nhandlers = ["pg_tls"]' }),
+    down: rawApp("down", { machines: [await freePort()], port: 'port = 5434\nhandlers = ["pg_tls"]', more: 'wake_timeout = "1ms"' }),
   };
   const node = await startTestNode({ apps, ports: [PORT, 5433, 5434], tables: '[timeouts]\ntls_handshake = "60s"' });
   for (const name of Object.keys(apps)) {

@@ -193,7 +193,7 @@ test("a machine that refuses is passed over for the next one", async () => {
 });
 
 test("a connection that no machine takes is reset", async () => {
-  await using node = await startRaw([await freePort()]);
+  await using node = await startRaw([await freePort()], undefined, undefined, 'wake_timeout = "1ms"');
   using client = await RawClient.connect(node.boundPort(PORT));
   await client.untilEnd();
   assert.ok(client.wasReset);

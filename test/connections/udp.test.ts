@@ -214,7 +214,7 @@ test("a machine where nobody listens is passed over for the next, with what was 
   const gone = await Peer.bound();
   const { port: absent } = gone;
   gone[Symbol.dispose]();
-  const node = await startUdp(t, { machines: [absent, machine.port] });
+  const node = await startUdp(t, { machines: [absent, machine.port], tables: "[limits]\nattempts = 2" });
   for (let i = 0; i < 8; i++) {
     using client = (await Peer.bound()).send(`hello ${i}`, node.boundPort(PORT, "udp"));
     assert.deepEqual(await client.until(1), [`m: hello ${i}`]);

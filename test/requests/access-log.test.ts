@@ -29,6 +29,7 @@ before(async () => {
       "no-one": staticApp("no-one", 1),
       "two-machines": staticApp("two-machines", 1, deaf.replace("__PORT__", String(backend.port))),
     },
+    tables: "[limits]\nattempts = 2",
   });
 });
 after(async () => {
@@ -134,7 +135,7 @@ describe("the line of an exchange", () => {
     const refused = await lineOf("/refused");
     assert.deepEqual(
       [refused["status"], refused["code"], refused["machine"], refused["attempts"]],
-      [502, "connect_refused", "no-one-1", 1],
+      [502, "connect_refused", "no-one-1", 2],
     );
 
     assert.equal((await ask(node.httpPort, "two-machines", "/second")).status, 200);

@@ -21,6 +21,7 @@ writePage("502.html", PAGE);
 writePage("server.html", "class {{status}}");
 const edge = await startEdge({
   dir,
+  tables: "[limits]\nattempts = 1",
   apps: {
     paged: `${staticApp("paged", 1)}
 [kittiwake.error_pages]

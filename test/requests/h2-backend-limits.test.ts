@@ -22,7 +22,7 @@ const h2App = (name: string, port: number): string =>
   staticApp(name, port).replace("internal_port", "http_options = { h2_backend = true }\ninternal_port");
 const edge = await startTestNode({
   apps: { hello: h2App("hello", machine.port), hole: h2App("hole", blackhole.port) },
-  tables: `[timeouts]\nupstream_idle = "1h"\nupstream_connect = "${ANSWER_MS}ms"\nupstream_head = "${ANSWER_MS}ms"\nupstream_silence = "${ANSWER_MS}ms"\n[limits]\nattempts = 3\nheld_body_bytes = 0`,
+  tables: `[timeouts]\nupstream_idle = "1h"\nupstream_connect = "${ANSWER_MS}ms"\nupstream_head = "${ANSWER_MS}ms"\nupstream_silence = "${ANSWER_MS}ms"\n[limits]\nattempts = 3\nheld_body_bytes = 0\nretry_body_bytes = 0\nreplay_body_bytes = 0`,
 });
 after(async () => {
   await edge[Symbol.asyncDispose]();

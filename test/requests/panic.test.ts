@@ -43,6 +43,7 @@ before(async () => {
         more: CHECK,
       }),
     },
+    tables: "[limits]\nattempts = 2",
   });
   for (const app of ["hello", "pristine", "edited", "half", "dead"]) {
     await untilMachine(node, app, ({ health }) => health === "critical");

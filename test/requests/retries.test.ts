@@ -27,7 +27,7 @@ const edge: Edge = await startEdge({
   tables: "[limits]\nheld_body_bytes = 0\nretry_body_bytes = 0\nreplay_body_bytes = 0",
   apps: {
     halfdead: twoMachines("halfdead", dead, far.port),
-    dead: twoMachines("dead", dead, dead),
+    dead: twoMachines("dead", dead, dead).replace("[kittiwake]", '[kittiwake]\nwake_timeout = "1ms"'),
     pair: twoMachines("pair", near.port, far.port),
   },
 });

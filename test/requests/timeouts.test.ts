@@ -18,7 +18,7 @@ const ANSWER_MS = 40_000;
 
 const blackhole = await openBlackhole();
 const edge = await startEdge({
-  apps: { hole: staticApp("hole", blackhole.port) },
+  apps: { hole: staticApp("hole", blackhole.port).replace("[kittiwake]", '[kittiwake]\nwake_timeout = "1ms"') },
   tables: `
 [timeouts]
 request_head = "${HEAD_MS}ms"
