@@ -63,6 +63,8 @@ interface Machine {
 
 interface Edge {
   readonly region: string;
+  /** It knows how long machines take to answer here. */
+  readonly balancer: Balancer;
   isCutOff: boolean;
   /** Null: something has changed since. */
   ranked: Ranked<SeenMachine> | null;
@@ -91,7 +93,6 @@ export class World {
   readonly #options: WorldOptions;
   readonly #service: Service;
   readonly #load = LoadTable.create();
-  readonly #balancer: Balancer;
   readonly #machines: readonly Machine[];
   readonly #edges: readonly Edge[];
 
@@ -99,14 +100,16 @@ export class World {
     this.#options = options;
     const { app, chance, traffic } = options;
     this.#service = app.services[0]!;
-    this.#balancer = new Balancer({ load: this.#load, random: chance.next, now: () => options.timeline.nowMs });
     const specs = app.machines.filter(({ group }) => this.#service.groups.includes(group));
     this.#machines = specs.map((spec, slot): Machine => {
       const rest = { inFlight: new Set<Request>(), brokenUntilMs: 0, isCutOff: false, isLeaving: false, watched: undefined };
       return { spec, slot, state: "stopped", changedAtMs: 0, ...rest };
     });
     const regions = [...new Set(traffic.map(({ region }) => region))];
-    this.#edges = regions.map((region): Edge => ({ region, isCutOff: false, ranked: null, waiting: new Set() }));
+    const balancing = { load: this.#load, random: chance.next, now: () => options.timeline.nowMs };
+    this.#edges = regions.map((region): Edge => {
+      return { region, balancer: new Balancer(balancing), isCutOff: false, ranked: null, waiting: new Set() };
+    });
   }
 
   get machines(): number {
@@ -145,7 +148,7 @@ export class World {
   #place(request: Request): boolean {
     const { edge } = request;
     const { softLimit, hardLimit } = this.#service.concurrency;
-    const outcome = this.#balancer.claim({ ranked: this.#rankedFor(edge), softLimit, hardLimit }, null);
+    const outcome = edge.balancer.claim({ ranked: this.#rankedFor(edge), softLimit, hardLimit }, null);
     if (outcome === "asleep" || outcome === "full") {
       if (outcome === "asleep") this.#wake(edge, "asleep");
       return false;
@@ -155,8 +158,8 @@ export class World {
       return true;
     }
     edge.waiting.delete(request);
-    if (edge.ranked!.hasWakeable && this.#balancer.isBusy(outcome, softLimit)) this.#wake(edge, "busy");
-    this.#serve(request, outcome.machine);
+    if (edge.ranked!.hasWakeable && edge.balancer.isBusy(outcome, softLimit)) this.#wake(edge, "busy");
+    this.#serve(request, outcome);
     return true;
   }
 
@@ -165,15 +168,18 @@ export class World {
     request.edge.waiting.add(request);
   }
 
-  #serve(request: Request, machine: Machine): void {
-    const { timeline, chance, behaviour, rttMs, tally } = this.#options;
+  #serve(request: Request, seen: SeenMachine): void {
+    const { timeline, chance, behaviour, tally } = this.#options;
+    const { machine } = seen;
+    const { region, balancer } = request.edge;
     request.attempts++;
     machine.inFlight.add(request);
-    const tookMs = rttMs(request.edge.region, machine.spec.region) + chance.exponential(behaviour.answerMs);
+    const tookMs = seen.rttMs + chance.exponential(behaviour.answerMs);
     timeline.after(tookMs, () => {
       if (!machine.inFlight.delete(request)) return;
       request.isOver = true;
-      const { region } = request.edge;
+      balancer.observe(seen, tookMs);
+      balancer.release(seen);
       tally.served({
         region,
         by: machine.spec.region,
@@ -181,12 +187,11 @@ export class World {
         hasWaited: request.hasWaited,
         atMs: timeline.nowMs,
       });
-      this.#release(machine);
+      this.#onReleased(machine);
     });
   }
 
-  #release(machine: Machine): void {
-    this.#load.release(machine.slot);
+  #onReleased(machine: Machine): void {
     if (machine.isLeaving && machine.inFlight.size === 0) this.#stop(machine);
     if (this.#service.concurrency.hardLimit !== null) this.#retryWaiting();
   }
@@ -351,28 +356,19 @@ export class World {
   }
 
   #rankedFor(edge: Edge): Ranked<SeenMachine> {
-    const { rttMs } = this.#options;
-    edge.ranked ??= rank(
-      this.#machines
-        .filter((machine) => canReach(edge, machine))
-        .map((machine): SeenMachine => {
-          const { slot, state, spec } = machine;
-          const address = { host: spec.region, port: 1 };
-          return {
-            machine,
-            id: spec.id,
-            region: spec.region,
-            address,
-            slot,
-            rttMs: rttMs(edge.region, spec.region),
-            state,
-            health: "passing",
-            cordoned: false,
-          };
-        }),
-      this.#service.autoStart,
-      { region: edge.region, regionPolicy: this.#options.app.regionPolicy, balance: this.#options.app.balance },
-    );
+    const { rttMs, app } = this.#options;
+    if (edge.ranked !== null) return edge.ranked;
+    const seen = this.#machines
+      .filter((machine) => canReach(edge, machine))
+      .map((machine): SeenMachine => {
+        const { slot, state } = machine;
+        const { id, region } = machine.spec;
+        const address = { host: region, port: 1 };
+        return { machine, id, region, address, slot, state, rttMs: rttMs(edge.region, region), health: "passing", cordoned: false };
+      });
+    edge.balancer.learn(seen);
+    const { regionPolicy, balance } = app;
+    edge.ranked = rank(seen, this.#service.autoStart, { region: edge.region, regionPolicy, balance });
     return edge.ranked;
   }
 }
