@@ -84,6 +84,8 @@ class Worker {
   readonly #trustedProxies: AddressSet;
   readonly #addresses: AddressTable;
   readonly #clock = new SharedClock();
+  /** For all apps together. */
+  readonly #nodeAccess: Access | null;
   #httpsPorts: HttpsPorts = { boundHttp: 80, boundHttps: 443 };
   #isDraining = false;
 
@@ -162,6 +164,8 @@ class Worker {
     });
     const shared = { attempts, outliers: health.outliers, ids: new RequestIds(data.region) };
     this.#connectionHandler = new ConnectionHandler(shared);
+    const { connectionsPerAddress } = limits;
+    this.#nodeAccess = connectionsPerAddress === 0 ? null : this.#access("", { allow: [], deny: [], rate: null, connectionsPerAddress });
     this.#trustedProxies = new AddressSet(data.trustedProxies);
     this.#handler = new RequestHandler({
       trustedProxies: this.#trustedProxies,
@@ -320,6 +324,7 @@ class Worker {
       challenges: this.#challenges,
       peersInFront: this.#peersInFront,
       trustedProxies: this.#trustedProxies,
+      access: this.#nodeAccess,
       handshakeTimeoutMs: timeouts.tlsHandshakeMs,
       connections: {
         deadlines: this.#deadlines,

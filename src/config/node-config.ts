@@ -102,6 +102,8 @@ export interface Limits {
   readonly clientBytesPerSecond: number;
   readonly waitingPerApp: number;
   readonly udpSessions: number;
+  /** 0: any number. */
+  readonly connectionsPerAddress: number;
   readonly attempts: number;
   readonly compressors: number;
 }
@@ -167,6 +169,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       clientBytesPerSecond: limits.client_bytes_per_second,
       waitingPerApp: limits.waiting_per_app,
       udpSessions: limits.udp_sessions,
+      connectionsPerAddress: limits.connections_per_address,
       attempts: limits.attempts,
       compressors: limits.compressors,
     },

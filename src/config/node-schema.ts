@@ -210,6 +210,14 @@ const limits = z
       .max(1_000_000)
       .default(10_000)
       .describe("Most sessions of UDP clients at once, for each port, address and worker; each is a socket."),
+    connections_per_address: z
+      .int()
+      .min(0)
+      .max(1_000_000)
+      .default(0)
+      .describe(
+        "Most TCP connections of each client's address at once, over all workers: of IPv6 each network of 64 bits. One more is closed; 0 is any number, and so have `trusted_proxies`.",
+      ),
     attempts: z.int().min(1).max(1_000).default(40).describe("Most attempts to reach a machine for one request."),
     compressors: z
       .int()

@@ -12,6 +12,7 @@ import { canonicalServerName } from "../certs/server-name.ts";
 import type { Route, Router } from "../routing/router.ts";
 import type { ClientFacts, ClientIdentity } from "../upstream/forward.ts";
 import { KEEP_ALIVE_MS } from "../upstream/keep-alive.ts";
+import type { Access } from "./access.ts";
 import { CertifiedHosts, type CertifiedNames } from "./certified-hosts.ts";
 import { CHALLENGE_PROTOCOL, isValidation, type ChallengeAnswers } from "./challenge-answers.ts";
 import { chooseByHello } from "./choose-by-hello.ts";
@@ -39,6 +40,8 @@ export interface ListenerOptions {
   readonly peersInFront: AddressSet;
   /** Whose word on their clients is taken. */
   readonly trustedProxies: AddressSet;
+  /** How many connections an address may have; null: any number. */
+  readonly access: Access | null;
   readonly handshakeTimeoutMs: number;
   readonly region: string;
   readonly connections: Omit<ConnectionContext, "onClosed">;
@@ -211,7 +214,8 @@ export class Listener {
 
   /** @param read null: nothing comes before the protocol */
   #begin(arrival: Arrival, read: PreambleRead | null): void {
-    const { kind, router, publicPort, tls } = this.#options;
+    const { kind, router, publicPort, tls, access } = this.#options;
+    if (access !== null && !this.#isOneOfFew(arrival, access)) return;
     if (kind === "tcp") {
       const only = router.plan(publicPort).only;
       // An app that is just going, or just coming.
@@ -223,6 +227,20 @@ export class Listener {
     if (read !== null && read.hello !== null) return this.#beginByHello(arrival, read.hello, read.isDirectTls);
     const serving = { secureContext: tls.context("all", false, null), SNICallback: tls.SNICallback, clientAuth: null };
     this.#shakeHands(arrival, serving, HTTP_PROTOCOLS, (secured) => this.#open(secured, arrival, secured, null));
+  }
+
+  /** False, and the socket closed: its client has as many connections as it may have. A proxy's are those of many clients. */
+  #isOneOfFew({ socket, ends }: Arrival, access: Access): boolean {
+    const { trustedProxies, events } = this.#options;
+    if (trustedProxies.has(ends.sourceIp)) return true;
+    const place = access.connect(ends.sourceIp);
+    if (place === null) {
+      socket.destroy();
+      events.onRefused(new ProxyError("too_many_connections"));
+      return false;
+    }
+    socket.once("close", () => access.disconnect(place));
+    return true;
   }
 
   #beginByHello(arrival: Arrival, hello: ClientHello, isDirectPostgres: boolean): void {

@@ -63,6 +63,8 @@ export interface WorkerLimits {
   readonly clientBytesPerSecond: number;
   readonly waitingPerApp: number;
   readonly udpSessions: number;
+  /** 0: any number. */
+  readonly connectionsPerAddress: number;
   readonly attempts: number;
   readonly compressors: number;
 }

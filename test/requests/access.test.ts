@@ -172,6 +172,45 @@ describe("connections of an address", () => {
   });
 });
 
+test("of a whole node as well: one more is closed, on ports of every kind, and a trusted proxy's are not counted", async (t) => {
+  const small = await startTestNode({
+    workers: 2,
+    edge: `${BELIEVES_CLIENTS}\ntrusted_proxies = ["198.51.100.0/24"]`,
+    tables: "[limits]\nconnections_per_address = 2",
+    ports: [6000],
+    apps: { open: staticApp("open", web.port), raw: rawApp("raw", { machines: [echo.port], port: "port = 6000" }) },
+  });
+  t.after(() => small[Symbol.asyncDispose]());
+  for (const name of ["open", "raw"])
+    await eventually(() => small.node.control.machines(name).every(({ state }) => state === "started"), `the machine of ${name}`);
+  const first = await connectFrom("203.0.113.9", small.httpPort);
+  assert.equal((await first.send(get("open")).response()).status, 200);
+  using second = await connectFrom("203.0.113.9", small.boundPort(6000));
+  await second.send("two").until((received) => received === "two");
+  for (const port of [80, 443, 6000]) {
+    using refused = await connectFrom("203.0.113.9", small.boundPort(port));
+    assert.equal(await refused.untilEnd(), "", `port ${port}`);
+  }
+  assert.match((await small.node.control.metrics()).text, /code="too_many_connections"\} 3/);
+  first[Symbol.dispose]();
+  const isIn = async (): Promise<boolean> => {
+    using client = await connectFrom("203.0.113.9", small.httpPort);
+    return await client
+      .send(get("open"))
+      .response()
+      .then(
+        () => true,
+        () => false,
+      );
+  };
+  await eventually(isIn, "the place of the first");
+  const proxies = await Promise.all([1, 2, 3, 4].map(() => connectFrom("198.51.100.7", small.httpPort)));
+  for (const proxy of proxies) {
+    assert.equal((await proxy.send(get("open")).response()).status, 200);
+    proxy[Symbol.dispose]();
+  }
+});
+
 test("a scanner's trace: ten thousand requests to unknown hosts, from denied addresses and over the rate wake nobody", async () => {
   const random = createRandom(fuzzParameters(1).seed);
   const pick = <T>(...from: T[]): T => from[Math.floor(random() * from.length)]!;
