@@ -62,9 +62,9 @@ export class AdminClient implements AsyncDisposable {
     return await this.#call("POST", "/reload", { isResult: isReloadResult });
   }
 
-  /** @param region null: that of the node */
-  async explain(url: string, region: string | null): Promise<SnakeCased<Explanation>> {
-    const query = new URLSearchParams(region === null ? { url } : { url, region });
+  /** @param question as the parameters of `GET /explain` beside `url`, several of one name too */
+  async explain(url: string, question: readonly (readonly [name: string, value: string])[]): Promise<SnakeCased<Explanation>> {
+    const query = new URLSearchParams([["url", url], ...question.map(([name, value]) => [name, value])]);
     return await this.#call("GET", `/explain?${query}`);
   }
 

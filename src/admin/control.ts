@@ -2,7 +2,18 @@
 
 import type { App } from "../core/app.ts";
 import type { MachineRecord } from "../core/machine.ts";
-import type { Explanation } from "../routing/explain.ts";
+import type { Explanation, WhatIf } from "../routing/explain.ts";
+
+/** What `explain` is asked. */
+export interface ExplainQuestion {
+  readonly url: string;
+  /** Where the request comes in; null: that of the node. */
+  readonly region: string | null;
+  /** Address of the client; null: not given. */
+  readonly client: string | null;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly whatIf: WhatIf;
+}
 
 export interface NodeControl {
   readonly certificates: CertificateControl;
@@ -17,7 +28,7 @@ export interface NodeControl {
   stop(app: string, machineId: string): Promise<MachineRecord>;
   suspend(app: string, machineId: string): Promise<MachineRecord>;
   /** Which machines a URL could reach from a region, and why. `region` null: this node's. Throws `app_not_found` for unknown hosts. */
-  explain(url: string, region: string | null): Explanation;
+  explain(question: ExplainQuestion): Explanation;
   /** Reads the configuration anew. Never throws: a bad one leaves the old in force and is described. */
   reload(): Promise<ReloadResult>;
   /** Prometheus text and its content type. */

@@ -74,6 +74,10 @@ function createProgram(terminal: Terminal, end: (code: ExitCode) => void): Comma
     .description("show which machines a request could reach, why, and what would happen to it")
     .argument("<url>")
     .option("--from <region>", "region in which the request comes in (default: that of the node)")
+    .option("--client <ip>", "address of the client")
+    .option("--header <field>", "of the request, such as 'fly-prefer-region: nrt'; several times", collected)
+    .option("--down <what>", "what if a region, or a machine such as hello/ams, were down; several times", collected)
+    .option("--load <load>", "what if a machine had so many in flight, such as hello/ams=30; several times", collected)
     .action(async (url: string, _, command: Command) =>
       end(await (await import("./commands/explain.ts")).explain(url, command.optsWithGlobals(), terminal)),
     );
@@ -184,6 +188,11 @@ function addCertificateCommands(certs: Command, terminal: Terminal, end: (code: 
     .command("rotate-secret")
     .description("seal all private keys in the state store anew, with a new secret where it is in a file")
     .action(async (_, command: Command) => end(await (await commands()).rotateSecret(command.optsWithGlobals(), terminal)));
+}
+
+/** An option that may be given several times. */
+function collected(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
 }
 
 function failed(error: unknown, terminal: Terminal): ExitCode {

@@ -18,6 +18,13 @@ export class EditedFields implements Fields {
     return copy;
   }
 
+  /** @param fields the names in lower case */
+  static of(fields: Iterable<readonly [name: string, value: string]>): EditedFields {
+    const made = new EditedFields();
+    for (const [name, value] of fields) made.add(name, value);
+    return made;
+  }
+
   get count(): number {
     return this.#names.length;
   }

@@ -6,7 +6,7 @@ import type { App } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { MachineRecord } from "../core/machine.ts";
 import { VERSION } from "../core/version.ts";
-import type { CertificateControl, ListenerStatus, NodeControl, NodeStatus, ReloadResult } from "../admin/control.ts";
+import type { CertificateControl, ExplainQuestion, ListenerStatus, NodeControl, NodeStatus, ReloadResult } from "../admin/control.ts";
 import { loadConfig, type UsableConfig } from "../config/load.ts";
 import type { NodeConfig } from "../config/node-config.ts";
 import { formatProblem } from "../config/problems.ts";
@@ -15,6 +15,8 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Latency } from "../catalog/latency.ts";
 import type { LoadTable } from "../catalog/load-table.ts";
 import type { MachineLoad } from "../catalog/machine-load.ts";
+import { maySteer, wishOf } from "../edge/steering.ts";
+import { EditedFields } from "../http/edited-head.ts";
 import { explain, type Explanation } from "../routing/explain.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Host } from "../wake/host.ts";
@@ -105,7 +107,7 @@ export class Control implements NodeControl {
     return await this.#options.host.suspend(app, machineId);
   }
 
-  explain(url: string, region: string | null): Explanation {
+  explain({ url, region, client, headers, whatIf }: ExplainQuestion): Explanation {
     const { catalog, load, latency } = this.#options;
     const { node } = this.#config;
     return explain(catalog.entries, url, {
@@ -113,6 +115,13 @@ export class Control implements NodeControl {
       latency: latency(),
       count: (slot) => load.count(slot),
       listeners: this.#listeners(),
+      client,
+      wish: ({ steering }) => {
+        // A client that is not known may be anybody.
+        const isAllowed = client === null ? steering === "any" : maySteer(steering, client);
+        return isAllowed ? wishOf(EditedFields.of(headers)).aim : null;
+      },
+      whatIf,
     });
   }
 

@@ -4,10 +4,12 @@
 import type { AppEntry, MachineEntry, ServiceEntry } from "../catalog/entry.ts";
 import type { Latency, RegionDistance } from "../catalog/latency.ts";
 import { UNKNOWN_RTT_MS } from "../catalog/latency.ts";
+import { type Aim, isInTarget, type Target as AimTarget } from "../core/aim.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 import { isAwaitable, isWakeable } from "../core/machine.ts";
+import { accessVerdict, deniedBy, type ExplainedRule, policyVerdict, steeringVerdict } from "./explain-rules.ts";
 import { exclusion, rank, type Ranked, type RankRules, UNHEALTHY } from "./rank.ts";
 import { Router } from "./router.ts";
 
@@ -24,6 +26,8 @@ export interface Explanation {
   readonly internalPort: number | null;
   /** Would a 301 send the client to HTTPS first? */
   readonly redirectsToHttps: boolean;
+  /** All that had a say, in the order in which they are asked. */
+  readonly rules: readonly ExplainedRule[];
   /** Those that may get the request in the order in which they are tried, then the others, nearest first. */
   readonly candidates: readonly ExplainedMachine[];
   readonly outcome: Outcome;
@@ -64,11 +68,26 @@ export interface ExplainView {
   count(slot: number): number;
   /** Where a public port is bound to another one on this node. */
   readonly listeners: readonly { readonly publicPort: number; readonly port: number }[];
+  /** Address of the client; null: not given. */
+  readonly client?: string | null;
+  /** What the headers of the request ask for of an app's machines. */
+  readonly wish?: (app: AppEntry) => Aim | null;
+  readonly whatIf?: WhatIf;
 }
+
+/** Machines and regions as they might be. */
+export interface WhatIf {
+  /** Codes of regions, and machines as `app/name` or by id, that are taken as down. */
+  readonly down: readonly string[];
+  /** In flight, for machines as `app/name` or by id. */
+  readonly load: Readonly<Record<string, number>>;
+}
+
+const AS_IT_IS: WhatIf = { down: [], load: {} };
 
 /**
  * Follows a URL to a machine without sending anything. A URL without a scheme is taken as HTTPS. Throws `bad_request` for what is no
- * URL, `app_not_found` for a host that no app declares, `config_invalid` for an unknown region.
+ * URL or for a what-if of nothing that the app has, `app_not_found` for a host that no app declares, `config_invalid` for an unknown region.
  */
 export function explain(entries: Iterable<AppEntry>, url: string, view: ExplainView): Explanation {
   const target = parseTarget(url, view.listeners);
@@ -81,7 +100,21 @@ export function explain(entries: Iterable<AppEntry>, url: string, view: ExplainV
   const redirectsToHttps = route !== null && route.port.forceHttps && target.scheme === "http";
   const service = (redirectsToHttps ? (router.route(app, 443) ?? route) : route)?.service ?? null;
   const { host, publicPort } = target;
-  const facts = { url: target.url, region: view.region, host, publicPort, app: app.name, redirectsToHttps };
+  const { client = null, whatIf = AS_IT_IS } = view;
+  const aim = view.wish?.(app) ?? null;
+  checkWhatIf(app, whatIf);
+  const rules: ExplainedRule[] = [
+    { rule: "host", verdict: `"${host}" is a name of app ${app.name}` },
+    { rule: "force_https", verdict: redirectsToHttps ? "301 to HTTPS" : target.scheme === "https" ? "came by HTTPS" : "not asked for" },
+    { rule: "access", verdict: accessVerdict(app.access, client) },
+    { rule: "steering", verdict: steeringVerdict(aim) },
+    { rule: "policy", verdict: policyVerdict(app) },
+    ...whatIf.down.map((name) => ({ rule: "what_if", verdict: `${name} is taken as down` }) as const),
+    ...Object.entries(whatIf.load).map(
+      ([name, count]) => ({ rule: "what_if", verdict: `${name} is taken to have ${count} in flight` }) as const,
+    ),
+  ];
+  const facts = { url: target.url, region: view.region, host, publicPort, app: app.name, redirectsToHttps, rules };
   if (service === null) {
     const reason = `app "${app.name}" has no HTTP service on port ${publicPort}`;
     return {
@@ -95,23 +128,82 @@ export function explain(entries: Iterable<AppEntry>, url: string, view: ExplainV
   const distances = new Map(view.latency.table(view.region).map((distance) => [distance.code, distance]));
   const machines = service.machines.map((machine): LocatedMachine => {
     const distance = distances.get(machine.region);
-    const inFlight = view.count(machine.slot);
-    return { ...machine, rttMs: distance?.rttMs ?? UNKNOWN_RTT_MS, rttSource: distance?.source ?? "unknown", inFlight };
+    const isDown = namesOf(app, machine).some((name) => whatIf.down.includes(name));
+    const inFlight = namesOf(app, machine).reduce(
+      (count, name) => (Object.hasOwn(whatIf.load, name) ? whatIf.load[name]! : count),
+      view.count(machine.slot),
+    );
+    // Nothing comes to one that is cordoned, and nobody wakes it.
+    return {
+      ...machine,
+      cordoned: machine.cordoned || isDown,
+      isDown,
+      rttMs: distance?.rttMs ?? UNKNOWN_RTT_MS,
+      rttSource: distance?.source ?? "unknown",
+      inFlight,
+    };
   });
   const { regionPolicy, balance } = app;
-  const rules = { region: view.region, regionPolicy, balance };
-  const ranked = rank(machines, service.autoStart, rules);
+  const policy = { region: view.region, regionPolicy, balance };
+  const { outcome, part, ranked } = aimed(machines, service, policy, aim);
+  const denied = app.access === null ? null : deniedBy(app.access, client);
   return {
     ...facts,
     service: service.key,
     internalPort: service.internalPort,
-    candidates: inOrder(machines, ranked).map((machine) => describe(machine, service, ranked, rules)),
-    outcome: choose(machines, service, ranked, rules),
+    candidates: inOrder(machines, ranked).map((machine) => {
+      const described = describe(machine, service, ranked, policy);
+      if (machine.isDown) return { ...described, eligible: false, reason: "taken as down" };
+      return part === null || isInTarget(part, machine)
+        ? described
+        : { ...described, eligible: false, reason: "not what the request asks for" };
+    }),
+    outcome: denied === null ? outcome : { action: "refuse", code: "access_denied", reason: denied },
   };
+}
+
+function namesOf(app: AppEntry, { id, name, region }: MachineEntry): string[] {
+  return [region, id, `${app.name}/${id}`, `${app.name}/${name}`];
+}
+
+function checkWhatIf(app: AppEntry, { down, load }: WhatIf): void {
+  const known = new Set(app.services.flatMap(({ machines }) => machines.flatMap((machine) => namesOf(app, machine))));
+  const regions = new Set(app.services.flatMap(({ machines }) => machines.map(({ region }) => region)));
+  for (const name of down) {
+    if (!known.has(name)) throw new ProxyError("bad_request", `app "${app.name}" has no machine "${name}", and none in such a region`);
+  }
+  for (const name of Object.keys(load)) {
+    if (!known.has(name) || regions.has(name)) throw new ProxyError("bad_request", `app "${app.name}" has no machine "${name}"`);
+  }
+}
+
+/** What comes of the request, of which part of its aim, and how that part is ranked: along the chain as `AimedClaims.claim` goes. */
+function aimed(
+  machines: readonly LocatedMachine[],
+  service: ServiceEntry,
+  policy: RankRules,
+  aim: Aim | null,
+): { readonly outcome: Outcome; readonly part: AimTarget | null; readonly ranked: Ranked<LocatedMachine> } {
+  const whole = rank(machines, service.autoStart, policy);
+  if (aim === null) return { outcome: choose(machines, service, whole, policy), part: null, ranked: whole };
+  let best: ReturnType<typeof aimed> | null = null;
+  for (let one: Aim | null = aim; one !== null; one = one.orElse) {
+    const { target } = one;
+    const inPart = machines.filter((machine) => isInTarget(target, machine));
+    const ranked = rank(inPart, service.autoStart, policy);
+    const outcome = choose(inPart, service, ranked, policy);
+    const found = { outcome, part: target, ranked };
+    const isServed = outcome.action === "forward" || outcome.action === "wake";
+    if (isServed && (!ranked.isPanic || one.orElse === null)) return found;
+    if (best === null || (outcome.action === "wait" && best.outcome.action === "refuse")) best = found;
+  }
+  return best!;
 }
 
 /** A machine as seen from the region in question. */
 interface LocatedMachine extends MachineEntry {
+  /** For the sake of the question. */
+  readonly isDown: boolean;
   readonly rttSource: ExplainedMachine["rttSource"];
   readonly inFlight: number;
 }

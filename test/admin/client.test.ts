@@ -23,7 +23,7 @@ describe("a client", () => {
     assert.equal((await client.machines("hello")).length, 3);
     assert.equal((await client.machine("hello", "nrt")).id, "hello-nrt");
     assert.deepEqual(
-      [(await client.explain("https://hello/?a=b&c", null)).url, (await client.explain("hello", "nrt")).region],
+      [(await client.explain("https://hello/?a=b&c", [])).url, (await client.explain("hello", [["region", "nrt"]])).region],
       ["https://hello/?a=b&c", "nrt"],
     );
     await client.act("start", "hello", "nrt");

@@ -1,6 +1,6 @@
 // A node as the admin API sees it, held in memory: two apps, four machines, and a note of what was asked of it.
 
-import type { CertificateControl, NodeControl, NodeStatus, ReloadResult } from "../../src/admin/control.ts";
+import type { ExplainQuestion, CertificateControl, NodeControl, NodeStatus, ReloadResult } from "../../src/admin/control.ts";
 import type { App } from "../../src/core/app.ts";
 import { ProxyError } from "../../src/core/errors.ts";
 import type { MachineRecord, MachineState } from "../../src/core/machine.ts";
@@ -117,7 +117,7 @@ export class SampleControl implements NodeControl {
     return await this.#change("suspend", app, machineId, "suspended");
   }
 
-  explain(url: string, region: string | null): Explanation {
+  explain({ url, region, client, headers, whatIf }: ExplainQuestion): Explanation {
     if (!url.includes("hello")) throw new ProxyError("app_not_found", `no app declares "${url}"`);
     const limits = { inFlight: 5, softLimit: 20, hardLimit: null };
     const machine = {
@@ -138,6 +138,11 @@ export class SampleControl implements NodeControl {
       service: "tcp-8080",
       internalPort: 8080,
       redirectsToHttps: false,
+      rules: [
+        { rule: "host", verdict: "hello.localhost" },
+        { rule: "access", verdict: `${client} may come` },
+        { rule: "what_if", verdict: JSON.stringify({ headers, ...whatIf }) },
+      ],
       candidates: [{ ...machine, ...limits, eligible: true, reason: "up and has room" }],
       outcome: { action: "forward", machine: "hello-ams", reason: "nearest machine that is up" },
     };

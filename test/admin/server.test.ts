@@ -59,14 +59,43 @@ describe("the node's own routes", () => {
     assert.deepEqual(Object.keys(candidates[0]!).slice(3, 5), ["rtt_ms", "rtt_source"]);
   });
 
+  test("issue 5 part 10: explain takes a client, and headers and what-ifs several times", async () => {
+    await using server = await RunningServer.start();
+    const headers = "header=fly-prefer-region:%20nrt&header=Cookie:a%3Db";
+    const [status, body] = await server.json(
+      `/explain?url=hello&client=2001:db8::1&${headers}&down=ams&down=hello/ord&load=hello/nrt%3D30`,
+    );
+    assert.equal(status, 200);
+    const [, access, whatIf] = (body as { rules: readonly { verdict: string }[] }).rules;
+    assert.equal(access!.verdict, "2001:db8::1 may come");
+    assert.deepEqual(JSON.parse(whatIf!.verdict), {
+      headers: [
+        ["fly-prefer-region", "nrt"],
+        ["cookie", "a=b"],
+      ],
+      down: ["ams", "hello/ord"],
+      load: { "hello/nrt": 30 },
+    });
+  });
+
   test("explain without a url, or with two, is a bad request", async () => {
     await using server = await RunningServer.start();
-    for (const path of ["/explain", "/explain?url=hello&url=hello", "/explain?url=hello&region=ams&region=nrt"]) {
+    for (const path of ["/explain", "/explain?url=hello&url=hello", "/explain?url=hello&region=ams&region=nrt", ...BAD_QUESTIONS]) {
       const [status, body] = await server.json(path);
       assert.deepEqual([status, (body as { code: string }).code], [400, "bad_request"], path);
     }
   });
 });
+
+const BAD_QUESTIONS = [
+  "client=nobody",
+  "client=10.0.0.0/8",
+  "header=nothing",
+  "header=:x",
+  "load=hello",
+  "load=hello=many",
+  "dwon=ams",
+].map((text) => `/explain?url=hello&${text}`);
 
 describe("a failure", () => {
   test("of ours has the status, the message and the code of the table", async () => {

@@ -83,6 +83,29 @@ describe("explain", () => {
     assert.match(stdout, /^hello\/ams gets the request: nearest machine that is up$/m);
   });
 
+  test("issue 5 part 10: passes client, headers and what-ifs on, and shows every rule", async () => {
+    await using server = await RunningServer.start();
+    const question = [
+      "--client",
+      "192.0.2.1",
+      "--header",
+      "fly-prefer-region: nrt",
+      "--down",
+      "ams",
+      "--down",
+      "ord",
+      "--load",
+      "hello/ams=3",
+    ];
+    const { code, stdout } = await ask(server, "explain", "hello.localhost", ...question);
+    assert.equal(code, 0);
+    assert.match(stdout, /^access: 192\.0\.2\.1 may come$/m);
+    assert.match(stdout, /^what_if: \{"headers":\[\["fly-prefer-region","nrt"\]\],"down":\["ams","ord"\],"load":\{"hello\/ams":3\}\}$/m);
+    const bad = await ask(server, "explain", "hello.localhost", "--client", "nobody");
+    assert.match(bad.stderr, /expected at most one client, by its IP address/);
+    assert.notEqual(bad.code, 0);
+  });
+
   test("of a host that nobody declares ends with 1", async () => {
     await using server = await RunningServer.start();
     const { code, stderr } = await ask(server, "explain", "https://other.localhost/");

@@ -172,6 +172,18 @@ describe("connections of an address", () => {
   });
 });
 
+test("issue 5 part 10: explain tells a client's access, where its headers lead, and what if", async () => {
+  const ask = async (query: string): Promise<{ outcome: object; rules: readonly object[] }> =>
+    (await (await fetch(`${node.adminUrl}/explain?${query}`)).json()) as { outcome: object; rules: readonly object[] };
+  const refused = { action: "refuse", code: "access_denied", reason: "deny has 203.0.113.128" };
+  assert.deepEqual((await ask("url=http://listed.localhost/&client=203.0.113.128")).outcome, refused);
+  const forced = await ask("url=http://open.localhost/&header=fly-force-region:nrt");
+  assert.deepEqual(forced.rules[3], { rule: "steering", verdict: "regions nrt, else nothing" });
+  const nobody = { action: "refuse", code: "no_machine", reason: "no machine is up, and none can be woken" };
+  assert.deepEqual(forced.outcome, nobody);
+  assert.deepEqual((await ask("url=http://open.localhost/&down=ams")).outcome, nobody);
+});
+
 test("of a whole node as well: one more is closed, on ports of every kind, and a trusted proxy's are not counted", async (t) => {
   const small = await startTestNode({
     workers: 2,

@@ -13,6 +13,7 @@ import type { MachineRecord } from "../../src/core/machine.ts";
 import { REGIONS } from "../../src/core/region-table.ts";
 import { Balancer } from "../../src/routing/balancer.ts";
 import { explain, type Explanation, type ExplainView } from "../../src/routing/explain.ts";
+import { aimAnywhere, aimAtMachine, aimAtRegions } from "../../src/routing/aim.ts";
 import { rank } from "../../src/routing/rank.ts";
 import { wakeOrder } from "../../src/wake/wake-order.ts";
 import { sampleApp, sampleService } from "../wake/sample-app.ts";
@@ -296,6 +297,101 @@ describe("an explanation", () => {
       },
     );
     fc.assert(property, { seed, numRuns: 2000 });
+  });
+});
+
+describe("issue 5 part 10: every rule that had a say", () => {
+  const access = { allow: ["192.0.2.0/24"], deny: ["192.0.2.66"], rate: { intervalMs: 10, toleranceMs: 990 }, connectionsPerAddress: 7 };
+  const limits = "one request each 10 ms, 100 at once; 7 connections of an address";
+  const verdicts = (explanation: Explanation): Record<string, string> =>
+    Object.fromEntries(explanation.rules.map(({ rule, verdict }) => [rule, verdict]));
+
+  test("is told, in the order in which they are asked", () => {
+    const entry = app(service(up("ams", "ord")));
+    assert.deepEqual(ask(entry, { url: "http://hello.localhost/" }).rules, [
+      { rule: "host", verdict: '"hello.localhost" is a name of app hello' },
+      { rule: "force_https", verdict: "301 to HTTPS" },
+      { rule: "access", verdict: "everybody may come" },
+      { rule: "steering", verdict: "any machine" },
+      { rule: "policy", verdict: 'region_policy is "any", balance is "closest"' },
+    ]);
+  });
+
+  for (const [client, verdict, isRefused] of [
+    [null, `depends on the client's address, which was not given; ${limits}`, false],
+    ["192.0.2.1", `192.0.2.1 may come; ${limits}`, false],
+    ["192.0.2.66", "refused: deny has 192.0.2.66", true],
+    ["203.0.113.9", "refused: allow does not have 203.0.113.9", true],
+  ] as const) {
+    test(`access rules and the client ${client}`, () => {
+      const explanation = ask({ ...app(service(up("ams"))), access }, { client });
+      assert.equal(verdicts(explanation)["access"], verdict);
+      const refused = { action: "refuse", code: "access_denied", reason: verdict.slice("refused: ".length) };
+      assert.deepEqual(
+        explanation.outcome,
+        isRefused ? refused : { action: "forward", machine: "ams", reason: "nearest machine that is up" },
+      );
+    });
+  }
+
+  for (const [what, aim, verdict, outcome, outside] of [
+    ["a region", aimAtRegions(["ord"], null, aimAnywhere()), "regions ord, else any machine", "ord", ["ams", "nrt"]],
+    ["a region without machines", aimAtRegions(["fra"], null, aimAnywhere()), "regions fra, else any machine", "ams", []],
+    [
+      "nothing but a region without machines",
+      aimAtRegions(["fra"], null, null),
+      "regions fra, else nothing",
+      "no_machine",
+      ["ams", "ord", "nrt"],
+    ],
+    ["a machine", aimAtMachine("nrt", null, null), "machine nrt, else nothing", "nrt", ["ams", "ord"]],
+    [
+      "a full region, then another",
+      aimAtRegions(["ams", "ord"], null, null),
+      "regions ams, else regions ord, else nothing",
+      "ord",
+      ["ams", "nrt"],
+    ],
+  ] as const) {
+    test(`steering to ${what}`, () => {
+      const load = what.startsWith("a full") ? [3] : [];
+      const explanation = ask(app(service(up("ams", "ord", "nrt"))), { wish: () => aim, load });
+      assert.equal(verdicts(explanation)["steering"], verdict);
+      const { outcome: found } = explanation;
+      assert.equal("machine" in found ? found.machine : "code" in found && found.code, outcome);
+      const kept = explanation.candidates.filter(({ reason }) => reason === "not what the request asks for").map(({ id }) => id);
+      assert.deepEqual(kept.toSorted(), [...outside].toSorted());
+    });
+  }
+
+  test("what if a region or a machine were down", () => {
+    const entry = app(service(up("ams", "ord", "nrt")));
+    for (const name of ["ams", "hello/ams"]) {
+      const explanation = ask(entry, { whatIf: { down: [name], load: {} } });
+      assert.deepEqual(explanation.outcome, { action: "forward", machine: "ord", reason: "nearest machine that is up" });
+      const [{ eligible, reason } = {}] = explanation.candidates.filter(({ id }) => id === "ams");
+      assert.deepEqual([eligible, reason, verdicts(explanation)["what_if"]], [false, "taken as down", `${name} is taken as down`]);
+    }
+    const none = ask(app(service([machine("ams suspended", 0)])), { whatIf: { down: ["ams"], load: {} } });
+    assert.deepEqual(none.outcome, { action: "refuse", code: "no_machine", reason: "no machine is up, and none can be woken" });
+  });
+
+  test("what if a machine had more to do, or less", () => {
+    const entry = app(service(up("ams", "ord")));
+    const full = ask(entry, { whatIf: { down: [], load: { "hello/ams": 3 } } });
+    assert.deepEqual(full.outcome, { action: "forward", machine: "ord", reason: "nearest machine below its hard limit" });
+    assert.equal(full.candidates.find(({ id }) => id === "ams")?.inFlight, 3);
+    const free = ask(entry, { load: [3, 3], whatIf: { down: [], load: { "hello/ord": 0 } } });
+    assert.deepEqual(free.outcome, { action: "forward", machine: "ord", reason: "nearest machine below its hard limit" });
+  });
+
+  test("a what-if of what the app does not have is refused", () => {
+    for (const whatIf of [
+      { down: ["fra"], load: {} },
+      { down: ["other/ams"], load: {} },
+      { down: [], load: { ams: 3, "hello/fra": 1 } },
+    ])
+      assert.throws(() => ask(app(service(up("ams"))), { whatIf }), { code: "bad_request" });
   });
 });
 

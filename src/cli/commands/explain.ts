@@ -10,13 +10,28 @@ import { printJson, type Terminal } from "../terminal.ts";
 export interface ExplainOptions extends GlobalOptions {
   /** Region in which the request comes in; the node's if there is none. */
   readonly from?: string;
+  /** Address of the client. */
+  readonly client?: string;
+  /** Of the request, as `name: value`. */
+  readonly header?: readonly string[];
+  /** Regions and machines that are taken as down. */
+  readonly down?: readonly string[];
+  /** Machines that are taken to have so many in flight, as `hello/ams=30`. */
+  readonly load?: readonly string[];
 }
 
 type Explanation = Awaited<ReturnType<AdminClient["explain"]>>;
 
 export async function explain(url: string, options: ExplainOptions, terminal: Terminal): Promise<ExitCode> {
   await using client = await connect(options, terminal);
-  const explanation = await client.explain(url, options.from ?? null);
+  const { from, client: address, header = [], down = [], load = [] } = options;
+  const explanation = await client.explain(url, [
+    ...(from === undefined ? [] : [["region", from] as const]),
+    ...(address === undefined ? [] : [["client", address] as const]),
+    ...header.map((text) => ["header", text] as const),
+    ...down.map((text) => ["down", text] as const),
+    ...load.map((text) => ["load", text] as const),
+  ]);
   if (options.json === true) printJson(terminal, explanation);
   else terminal.print(describe(explanation).join("\n"));
   return EXIT.ok;
@@ -42,6 +57,7 @@ function describe(explanation: Explanation): string[] {
     `${printable(url)} from ${region}`,
     `app ${app}, public port ${publicPort}${service === null ? "" : `, service ${service} (internal port ${internalPort})`}`,
     ...(explanation.redirects_to_https ? ["answered with 301 to HTTPS; what follows is for the request after that"] : []),
+    ...explanation.rules.filter(({ rule }) => rule !== "host").map(({ rule, verdict }) => `${rule}: ${printable(verdict)}`),
     ...(rows.length === 0
       ? []
       : ["", formatTable(["", "NAME", "REGION", "RTT", "STATE", "HEALTH", "IN FLIGHT", "SOFT", "HARD", "", "WHY"], rows)]),
