@@ -112,6 +112,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   const catalog: Catalog = new Catalog({
     load,
     rttMs: (region) => latency.rttMs(node.region, region),
+    wakeMs: (app, state) => waker.times.expectedMs(app, state),
     onEntry: (entry) => workers.broadcast({ type: "app", entry }),
     onRemoved: (name) => workers.broadcast({ type: "app_removed", name }),
     onFull: ({ app, id }) => log.error({ app, machine: id }, "the load table is full: this machine gets no traffic"),
@@ -160,7 +161,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
 
   // Waking and sleeping
   const wokenIn = new Map<string, number>();
-  const waker = new Waker({
+  const waker: Waker = new Waker({
     region: node.region,
     host,
     app: (name) => catalog.app(name),
@@ -242,14 +243,15 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
   const wakeFor = async (worker: number, message: Extract<FromWorker, { type: "wake" }>): Promise<void> => {
     const { app, service, reason, target } = message;
     const key = target?.key ?? null;
+    const isWaitedFor = reason === "asleep" || reason === "near";
     try {
-      const { record, startMs } = await waker.wake(app, service, reason, target);
-      if (reason === "asleep") {
+      const { record, startMs } = await waker.wake(app, service, reason === "detour" ? "near" : reason, target);
+      if (isWaitedFor) {
         if (startMs > 0) wokenIn.set(record.id, startMs);
         workers.send(worker, { type: "woken", app, service, key });
       }
     } catch (error) {
-      if (reason === "busy") return;
+      if (!isWaitedFor) return;
       const { code, message: text } = error instanceof ProxyError ? error : new ProxyError("internal");
       workers.send(worker, { type: "wake_failed", app, service, key, code, message: text });
     }
@@ -295,7 +297,12 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
       certification.setApps(next.apps);
       for (const record of host.machines()) checker.watch(record, catalog.app(record.app)?.services ?? []);
       // Machines change behind the reload's back, for as long as that takes.
-      void host.applyApps(next.apps).then(() => removed.forEach(({ name }) => catalog.removeApp(name)));
+      void host.applyApps(next.apps).then(() => {
+        for (const { name } of removed) {
+          catalog.removeApp(name);
+          if (catalog.app(name) === undefined) waker.times.forget(name);
+        }
+      });
     },
     onReloaded: (result) => emit({ type: "reloaded", result }),
     log,

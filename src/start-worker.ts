@@ -42,6 +42,7 @@ import type { HttpsPorts } from "./edge/redirects.ts";
 import { Listener, type ListenerTls } from "./edge/listener.ts";
 import { PassiveHealth } from "./edge/passive-health.ts";
 import { Places } from "./edge/places.ts";
+import { WakeHints } from "./edge/wake-hints.ts";
 import { UdpListener } from "./edge/udp-listener.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
 
@@ -49,8 +50,6 @@ import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/wor
 const READ_BUFFER_BYTES = 128 * 1024;
 /** Of all HTTP/2 connections from one address: many people may share one, but few pages are left behind in a second. */
 const RESETS_OF_ADDRESS = { most: 2000, perSecond: 100 };
-/** Another machine is asked for at most this often while the running ones are busy. */
-const BUSY_HINT_MS = 1000;
 /** The clock of the time-outs; the shortest of them may be half a second. */
 const TICK_MS = 100;
 
@@ -68,6 +67,7 @@ class Worker {
   readonly #parts: EdgeAppParts;
   readonly #gate: Gate;
   readonly #balancer: Balancer;
+  readonly #attempts: Attempts;
   readonly #handler: RequestHandler;
   readonly #connectionHandler: ConnectionHandler;
   readonly #challenges: ChallengeAnswers;
@@ -77,7 +77,6 @@ class Worker {
   /** Those that accept no more, as long as connections of theirs go on. */
   readonly #closing = new Set<Listener | UdpListener>();
   readonly #certificatesWanted = new Map<string, PromiseWithResolvers<IssuedCertificate>>();
-  readonly #busyHints = new Map<string, number>();
   readonly #contexts: ServingContexts;
   readonly #tls: ListenerTls;
   readonly #peersInFront: AddressSet;
@@ -131,7 +130,10 @@ class Worker {
       load,
       deadlines: this.#deadlines,
       maxWaiting: limits.waitingPerApp,
-      requestWake: (app, service, target) => this.#send({ type: "wake", app, service, reason: "asleep", target }),
+      requestWake: (app, service, target) => {
+        const reason = target === null ? this.#attempts.wakeReason(app, service) : "asleep";
+        this.#send({ type: "wake", app, service, reason, target });
+      },
     });
     this.#challenges = new ChallengeAnswers({
       deadlines: this.#deadlines,
@@ -149,7 +151,10 @@ class Worker {
         this.#slab.flush();
       },
     });
-    const attempts = new Attempts({
+    const hints = new WakeHints(this.#deadlines, ({ app, key }, reason) =>
+      this.#send({ type: "wake", app, service: key, reason, target: null }),
+    );
+    this.#attempts = new Attempts({
       router: this.#router,
       balancer,
       gate: this.#gate,
@@ -158,11 +163,12 @@ class Worker {
       random: Math.random,
       maxAttempts: limits.attempts,
       maxWaiting: limits.waitingPerApp,
-      onBusy: (service) => this.#hintBusy(service),
+      onBusy: (service) => hints.give(service, "busy"),
+      onDetour: (service) => hints.give(service, "detour"),
       onPanic: (service, machine) => health.onPanic(service, machine),
       onServedAfterWake: (service, machine, heldMs) => this.#send({ type: "served", app: service.app, machine: machine.id, heldMs }),
     });
-    const shared = { attempts, outliers: health.outliers, ids: new RequestIds(data.region) };
+    const shared = { attempts: this.#attempts, outliers: health.outliers, ids: new RequestIds(data.region) };
     this.#connectionHandler = new ConnectionHandler(shared);
     const { connectionsPerAddress } = limits;
     this.#nodeAccess = connectionsPerAddress === 0 ? null : this.#access("", { allow: [], deny: [], rate: null, connectionsPerAddress });
@@ -254,9 +260,11 @@ class Worker {
         this.#challenges.onUnknown(message.kind, message.name);
         break;
       case "woken":
+        if (message.key === null) this.#attempts.onWakeOver(message.app, message.service);
         this.#gate.onWoken(message.app, message.service, message.key);
         break;
       case "wake_failed":
+        if (message.key === null) this.#attempts.onWakeOver(message.app, message.service);
         this.#gate.onWakeFailed(message.app, message.service, new ProxyError(message.code, message.message), message.key);
         break;
       case "leave_tunnels":
@@ -415,14 +423,6 @@ class Worker {
     if (wanted === undefined) return this.#sni.set(hostname, certificate);
     this.#certificatesWanted.delete(hostname);
     wanted.resolve(certificate);
-  }
-
-  #hintBusy(service: EdgeService): void {
-    const key = `${service.app} ${service.key}`;
-    const nowMs = this.#deadlines.nowMs;
-    if (nowMs - (this.#busyHints.get(key) ?? -Infinity) < BUSY_HINT_MS) return;
-    this.#busyHints.set(key, nowMs);
-    this.#send({ type: "wake", app: service.app, service: service.key, reason: "busy", target: null });
   }
 
   #onDone(exchange: Exchange): void {

@@ -2,7 +2,7 @@
 // change that matters to a worker becomes a new immutable entry of the app.
 
 import type { App, Service } from "../core/app.ts";
-import type { MachineRecord } from "../core/machine.ts";
+import type { MachineRecord, MachineState } from "../core/machine.ts";
 import type { AppEntry, MachineEntry, ServiceEntry } from "./entry.ts";
 import type { LoadTable } from "./load-table.ts";
 import { Slots } from "./slots.ts";
@@ -11,6 +11,8 @@ export interface CatalogOptions {
   readonly load: LoadTable;
   /** Round trip from this edge to a region, in milliseconds. */
   readonly rttMs: (region: string) => number;
+  /** How long a wake from a state is expected to take, in whole milliseconds. */
+  readonly wakeMs: (app: string, state: MachineState) => number;
   readonly onEntry: (entry: AppEntry) => void;
   readonly onRemoved: (app: string) => void;
   /** The load table has no slot left, so the machine gets no traffic. */
@@ -22,6 +24,8 @@ export interface CatalogOptions {
 interface Known {
   readonly app: App;
   readonly records: Map<string, MachineRecord>;
+  /** By machine; as it was when it last changed its state, but for the start that followed. */
+  readonly wakeMs: Map<string, number>;
   entry: AppEntry;
   /** The entry as text, to tell whether anything has changed. */
   text: string;
@@ -64,9 +68,11 @@ export class Catalog {
 
   setApp(app: App): void {
     this.#hostnames = null;
-    const records = this.#apps.get(app.name)?.records ?? new Map<string, MachineRecord>();
-    const entry = this.#build(app, records);
-    this.#apps.set(app.name, { app, records, entry, text: JSON.stringify(entry), isRetired: false });
+    const known = this.#apps.get(app.name);
+    const records = known?.records ?? new Map<string, MachineRecord>();
+    const wakeMs = known?.wakeMs ?? new Map<string, number>();
+    const entry = this.#build(app, records, wakeMs);
+    this.#apps.set(app.name, { app, records, wakeMs, entry, text: JSON.stringify(entry), isRetired: false });
     this.#options.onEntry(entry);
   }
 
@@ -92,12 +98,14 @@ export class Catalog {
     const known = this.#apps.get(record.app);
     if (known === undefined) return;
     known.records.set(record.id, record);
+    if (record.state !== "starting") known.wakeMs.set(record.id, this.#options.wakeMs(record.app, record.state));
     this.#publish(known);
   }
 
   removeMachine(app: string, id: string): void {
     const known = this.#apps.get(app);
     if (known === undefined || !known.records.delete(id)) return;
+    known.wakeMs.delete(id);
     this.#publish(known);
     this.#retire(known.app, id);
   }
@@ -118,7 +126,7 @@ export class Catalog {
 
   #publish(known: Known): void {
     if (known.isRetired) return;
-    const entry = this.#build(known.app, known.records);
+    const entry = this.#build(known.app, known.records, known.wakeMs);
     const text = JSON.stringify(entry);
     if (text === known.text) return;
     known.entry = entry;
@@ -126,13 +134,28 @@ export class Catalog {
     this.#options.onEntry(entry);
   }
 
-  #build(app: App, records: ReadonlyMap<string, MachineRecord>): AppEntry {
-    const { name, hostnames, wakeTimeoutMs, regionPolicy, balance, errorPages, clientAuth, hsts, steering, access, outliers } = app;
-    const services = app.services.map((service) => this.#service(app, service, records));
-    return { name, hostnames, wakeTimeoutMs, regionPolicy, balance, errorPages, clientAuth, hsts, steering, access, outliers, services };
+  #build(app: App, records: ReadonlyMap<string, MachineRecord>, wakeMs: ReadonlyMap<string, number>): AppEntry {
+    const { name, hostnames, wakeTimeoutMs, warmDetour, regionPolicy, balance, errorPages, clientAuth, hsts, steering, access, outliers } =
+      app;
+    const services = app.services.map((service) => this.#service(app, service, records, wakeMs));
+    return {
+      name,
+      hostnames,
+      wakeTimeoutMs,
+      warmDetour,
+      regionPolicy,
+      balance,
+      errorPages,
+      clientAuth,
+      hsts,
+      steering,
+      access,
+      outliers,
+      services,
+    };
   }
 
-  #service(app: App, service: Service, records: ReadonlyMap<string, MachineRecord>): ServiceEntry {
+  #service(app: App, service: Service, records: ReadonlyMap<string, MachineRecord>, wakeMs: ReadonlyMap<string, number>): ServiceEntry {
     const machines: MachineEntry[] = [];
     for (const record of records.values()) {
       if (!service.groups.includes(record.group)) continue;
@@ -146,7 +169,8 @@ export class Catalog {
       const address = record.addresses[service.internalPort] ?? null;
       // It was started for the app as it was before, without this port: its host is about to start it anew.
       const state = record.state === "started" && address === null ? "starting" : record.state;
-      machines.push({ id, name: record.name, region, address, slot, rttMs: this.#options.rttMs(region), state, health, cordoned });
+      const expected = { rttMs: this.#options.rttMs(region), wakeMs: wakeMs.get(id) ?? this.#options.wakeMs(app.name, "created") };
+      machines.push({ id, name: record.name, region, address, slot, ...expected, state, health, cordoned });
     }
     return {
       app: app.name,

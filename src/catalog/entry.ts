@@ -23,6 +23,7 @@ export interface AppEntry {
   readonly regionPolicy: RegionPolicy;
   readonly balance: Balance;
   /** As in `App`. */
+  readonly warmDetour: boolean;
   readonly errorPages: Readonly<Record<string, string>>;
   /** As in `App`. */
   readonly clientAuth: ClientAuth | null;
@@ -64,6 +65,8 @@ export interface MachineEntry {
   /** Round trip from this edge, in milliseconds. */
   readonly rttMs: number;
   readonly state: MachineState;
+  /** How long a wake of it is expected to take, in milliseconds; while it starts, how long that was expected to take. 0 when it is awake. */
+  readonly wakeMs: number;
   readonly health: Health;
   readonly cordoned: boolean;
 }

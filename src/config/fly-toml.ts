@@ -132,7 +132,9 @@ const kittiwake = z
     warm_detour: z
       .boolean()
       .default(true)
-      .meta({ description: "Serve from a warm machine further off while the near one wakes.", pending: [true] }),
+      .describe(
+        "While the nearest region sleeps, requests are served by a machine that is awake further off, if the way there is shorter than the wake is expected to take; without it they wait for the nearest.",
+      ),
     steering: z
       .enum(["any", "trusted"])
       .default("any")

@@ -61,19 +61,39 @@ export interface AttemptsOptions {
   readonly onBusy: (service: EdgeService) => void;
   /** Every machine that runs fails its checks, and the best of them is tried. Called often; the receiver thins it out. */
   readonly onPanic: (service: EdgeService, machine: EdgeMachine) => void;
+  /** A machine answers that is further off than one that sleeps. Called often, as `onBusy`. */
+  readonly onDetour: (service: EdgeService) => void;
   /** One that waited for a machine to wake is on its way to it. */
   readonly onServedAfterWake: (service: EdgeService, machine: EdgeMachine, heldMs: number) => void;
 }
+
+/** How long nobody waits for a nearer machine that could not be woken. */
+const NOT_NEAR_MS = 5000;
 
 export class Attempts {
   readonly #options: AttemptsOptions;
   readonly #aimed: AimedClaims<EdgeMachine, EdgeService>;
   /** How many wait between attempts. */
   #backingOff = 0;
+  /** By wait slot, until when requests go to what is awake, because a wake of what is nearer has failed; clock of performance.now(). */
+  readonly #notNearUntilMs = new Map<number, number>();
 
   constructor(options: AttemptsOptions) {
     this.#options = options;
     this.#aimed = new AimedClaims(options.balancer, narrowed);
+  }
+
+  /** What became of the wake that requests of the service waited for: where what is nearer still sleeps, they go further for a while. */
+  onWakeOver(app: string, key: string): void {
+    const service = this.#service(app, key);
+    if (service === undefined) return;
+    if (service.detour === "wait") this.#notNearUntilMs.set(service.waitSlot, performance.now() + NOT_NEAR_MS);
+    else this.#notNearUntilMs.delete(service.waitSlot);
+  }
+
+  /** What somebody waits for who waits for a machine to wake. */
+  wakeReason(app: string, key: string): "asleep" | "near" {
+    return this.#service(app, key)?.detour === "wait" ? "near" : "asleep";
   }
 
   /** To a machine that it has not tried, or to the gate. */
@@ -84,6 +104,7 @@ export class Attempts {
     const waitsFor = one.tried === null ? gate.waitsFor(service, one.aim) : null;
     if (waitsFor !== null) return this.#hold(one, waitsFor);
     if (one.aim !== null) return this.#routeAimed(one, one.aim);
+    if (service.detour === "wait" && one.tried === null && this.#waitsForNear(service)) return this.#hold(one, "asleep");
     const outcome = balancer.claim(service, one.tried);
     if (typeof outcome !== "string") return this.#attempt(one, outcome);
     // It has waited for a wake that failed, or there was none to wait for.
@@ -132,6 +153,10 @@ export class Attempts {
   goOn(one: Attempted, service: EdgeService): boolean {
     one.service = service;
     one.tried = null;
+    if (service.detour === "wait" && one.aim === null && this.#waitsForNear(service)) {
+      one.waitsFor = "asleep";
+      return false;
+    }
     const { aim } = one;
     const aimed = aim === null ? null : this.#aimed.claim(service, null, aim);
     const outcome = aimed === null ? this.#options.balancer.claim(service, null) : aimed.outcome;
@@ -185,7 +210,11 @@ export class Attempts {
 
   /** Its service as it is now; undefined when there is none any more. */
   current({ service }: Attempted): EdgeService | undefined {
-    return this.#options.router.app(service!.app)?.services.find(({ key }) => key === service!.key);
+    return this.#service(service!.app, service!.key);
+  }
+
+  #service(app: string, key: string): EdgeService | undefined {
+    return this.#options.router.app(app)?.services.find((service) => service.key === key);
   }
 
   #routeAimed(one: Attempted, aim: Aim): void {
@@ -198,14 +227,20 @@ export class Attempts {
 
   #attempt(one: Attempted, machine: EdgeMachine): void {
     const service = one.service!;
-    const { balancer, onBusy, onPanic } = this.#options;
+    const { balancer, onBusy, onDetour, onPanic } = this.#options;
     one.machine = machine;
     one.lastMachine = machine;
     one.attempts++;
     one.code = null;
     if (machine.health === "critical") onPanic(service, machine);
     if (service.ranked.hasWakeable && balancer.isBusy(machine, service.softLimit)) onBusy(service);
+    if (service.detour === "detour" && one.aim === null) onDetour(service);
     one.attempt(machine);
+  }
+
+  #waitsForNear({ waitSlot }: EdgeService): boolean {
+    const untilMs = this.#notNearUntilMs.get(waitSlot);
+    return untilMs === undefined || performance.now() >= untilMs;
   }
 
   /** What is left is a machine that fails its checks. */

@@ -6,6 +6,7 @@ import type { AppEntry, MachineEntry, ServiceEntry } from "../catalog/entry.ts";
 import type { AppTraffic, MachineTraffic, Traffic } from "../telemetry/traffic.ts";
 import type { Outlier } from "../health/outlier.ts";
 import { outlierOf, readmitExcess } from "../health/outliers.ts";
+import { detourOf, type Detour } from "../routing/detour.ts";
 import { rank, type Ranked, type RankRules } from "../routing/rank.ts";
 import type { Http2Pool } from "../upstream/http2-pool.ts";
 import type { Pool, Pools } from "../upstream/pools.ts";
@@ -27,6 +28,8 @@ export interface EdgeService extends Omit<ServiceEntry, "machines"> {
   /** For a request that all others failed; null where none is ejected. */
   readonly rankedWithEjected: Ranked<EdgeMachine> | null;
   readonly outliers: OutlierRules;
+  /** What becomes of requests while a nearer machine sleeps than those awake. */
+  readonly detour: Detour;
   readonly wakeTimeoutMs: number;
   /** null: the app has none of its own. */
   readonly errorPages: ErrorPages | null;
@@ -75,8 +78,9 @@ export function edgeApp(entry: AppEntry, parts: EdgeAppParts, before: EdgeApp | 
     readmitExcess({ machines, outliers }, deadlines);
     const rules = { region, regionPolicy, balance };
     const ranking = rankingOf(machines, service.autoStart, rules);
+    const detour = detourOf(ranking.ranked, machines, service.autoStart, { ...rules, warmDetour: entry.warmDetour });
     const retryBudget = before?.services.find(({ key }) => key === service.key)?.retryBudget ?? new RetryBudget();
-    const own = { rules, outliers, wakeTimeoutMs, errorPages, access, traffic: traffic.app(entry.name), retryBudget };
+    const own = { rules, detour, outliers, wakeTimeoutMs, errorPages, access, traffic: traffic.app(entry.name), retryBudget };
     return { ...service, ...ranking, machines, ...own };
   });
   return { ...entry, services };

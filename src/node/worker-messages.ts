@@ -121,11 +121,12 @@ export type FromWorker =
   | { readonly type: "listen_failed"; readonly key: string; readonly message: string; readonly code: string }
   | { readonly type: "certificate_wanted"; readonly hostname: string }
   | { readonly type: "challenge_wanted"; readonly kind: WorkerChallengeKind; readonly name: string }
+  /** "asleep" and "near" are answered, since somebody waits. "near", "detour": something nearer than what is awake should be. */
   | {
       readonly type: "wake";
       readonly app: string;
       readonly service: string;
-      readonly reason: "asleep" | "busy";
+      readonly reason: "asleep" | "busy" | "near" | "detour";
       /** null: any machine will do. */
       readonly target: Target | null;
     }

@@ -9,6 +9,7 @@ import type { ErrorCode } from "../core/errors.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 import { isAwaitable, isWakeable } from "../core/machine.ts";
+import { detourOf, type Detour, type DetourRules } from "./detour.ts";
 import { accessVerdict, deniedBy, type ExplainedRule, policyVerdict, steeringVerdict } from "./explain-rules.ts";
 import { exclusion, rank, type Ranked, type RankRules, UNHEALTHY } from "./rank.ts";
 import { Router } from "./router.ts";
@@ -144,7 +145,7 @@ export function explain(entries: Iterable<AppEntry>, url: string, view: ExplainV
     };
   });
   const { regionPolicy, balance } = app;
-  const policy = { region: view.region, regionPolicy, balance };
+  const policy = { region: view.region, regionPolicy, balance, warmDetour: app.warmDetour };
   const { outcome, part, ranked } = aimed(machines, service, policy, aim);
   const denied = app.access === null ? null : deniedBy(app.access, client);
   return {
@@ -181,17 +182,17 @@ function checkWhatIf(app: AppEntry, { down, load }: WhatIf): void {
 function aimed(
   machines: readonly LocatedMachine[],
   service: ServiceEntry,
-  policy: RankRules,
+  policy: DetourRules,
   aim: Aim | null,
 ): { readonly outcome: Outcome; readonly part: AimTarget | null; readonly ranked: Ranked<LocatedMachine> } {
   const whole = rank(machines, service.autoStart, policy);
-  if (aim === null) return { outcome: choose(machines, service, whole, policy), part: null, ranked: whole };
+  if (aim === null) return { outcome: choose(machines, service, whole, policy, true), part: null, ranked: whole };
   let best: ReturnType<typeof aimed> | null = null;
   for (let one: Aim | null = aim; one !== null; one = one.orElse) {
     const { target } = one;
     const inPart = machines.filter((machine) => isInTarget(target, machine));
     const ranked = rank(inPart, service.autoStart, policy);
-    const outcome = choose(inPart, service, ranked, policy);
+    const outcome = choose(inPart, service, ranked, policy, false);
     const found = { outcome, part: target, ranked };
     const isServed = outcome.action === "forward" || outcome.action === "wake";
     if (isServed && (!ranked.isPanic || one.orElse === null)) return found;
@@ -268,12 +269,26 @@ function hasRoom(machine: LocatedMachine, { hardLimit }: ServiceEntry): boolean 
 }
 
 /** What `Balancer.claim` would do, with the less loaded machine where it picks two at random; response times are known to the workers alone. */
-function choose(machines: readonly LocatedMachine[], service: ServiceEntry, ranked: Ranked<LocatedMachine>, rules: RankRules): Outcome {
+function choose(
+  machines: readonly LocatedMachine[],
+  service: ServiceEntry,
+  ranked: Ranked<LocatedMachine>,
+  rules: DetourRules,
+  canDetour: boolean,
+): Outcome {
+  // Who says where it wants to be served takes no detour.
+  const near = canDetour ? nearSleeper(machines, service, ranked, rules) : null;
+  if (near?.detour === "wait") {
+    return { action: "wake", machine: near.machine.id, reason: `nearer than what is up; can be woken (${near.machine.state})` };
+  }
   const { hasWakeable, hasStarting, unhealthy, isPanic, withoutWake } = ranked;
   const found = chooseUp(service, ranked, rules);
   if (found !== undefined) {
     const { machine, why } = found;
     if (isPanic) return { action: "forward", machine: machine.id, reason: `panic: ${PANIC}` };
+    if (near !== null) {
+      return { action: "forward", machine: machine.id, reason: `${why}; ${near.machine.id} is nearer, and woken meanwhile` };
+    }
     const wakesAnother = hasWakeable && machine.inFlight >= service.softLimit;
     return { action: "forward", machine: machine.id, reason: wakesAnother ? `${why}; it is busy, so another one is woken as well` : why };
   }
@@ -330,20 +345,39 @@ const READY_SOONEST: Readonly<Record<MachineState, number>> = {
   stopping: 6,
 };
 
-/** The machine that a wake would try first: the nearest, then what is ready soonest. */
+/** What sleeps nearer than what is up, and what becomes of requests because of it. */
+function nearSleeper(
+  machines: readonly LocatedMachine[],
+  service: ServiceEntry,
+  ranked: Ranked<LocatedMachine>,
+  rules: DetourRules,
+): { readonly detour: Detour; readonly machine: LocatedMachine } | null {
+  const detour = detourOf(ranked, machines, service.autoStart, rules);
+  const warm = ranked.groups[0]?.[0];
+  if (detour === "none" || warm === undefined) return null;
+  const nearer = machines.filter(({ state, region, rttMs }) => state !== "started" && region !== warm.region && rttMs < warm.rttMs);
+  const machine = soonest(nearer, service, rules);
+  return machine === undefined ? null : { detour, machine };
+}
+
+/** The machine that a wake would try first. */
 function soonest(
   machines: readonly LocatedMachine[],
   { autoStart }: ServiceEntry,
-  { region: home, regionPolicy }: RankRules,
+  { region: home, regionPolicy, warmDetour }: DetourRules,
 ): LocatedMachine | undefined {
   const rest = ({ region, state }: LocatedMachine): number =>
     regionPolicy === "local-preferred" && region === home && isAwaitable(state) && (autoStart || state === "starting") ? 0 : 1;
+  const firstByteMs = ({ rttMs, wakeMs }: LocatedMachine): number => rttMs + (warmDetour ? wakeMs : 0);
   return machines
     .filter(({ cordoned, region, state, health }) => {
       if (cordoned || (regionPolicy === "local-only" && region !== home)) return false;
       return state === "started" ? health !== "critical" : autoStart || state === "starting";
     })
-    .toSorted((a, b) => rest(a) - rest(b) || a.rttMs - b.rttMs || READY_SOONEST[a.state] - READY_SOONEST[b.state])[0];
+    .toSorted(
+      (a, b) =>
+        rest(a) - rest(b) || firstByteMs(a) - firstByteMs(b) || a.rttMs - b.rttMs || READY_SOONEST[a.state] - READY_SOONEST[b.state],
+    )[0];
 }
 
 function reasonToWake({ state }: LocatedMachine): string {

@@ -221,6 +221,7 @@ export class World {
       rttMs: (region) => rttMs(edge.region, region),
       startableInMs: ({ id }) => Math.max(0, byId.get(id)!.brokenUntilMs - timeline.nowMs),
       inFlight: (id) => byId.get(id)!.inFlight.size,
+      wakeMs: (_, state) => wakeMs(this.#options.behaviour, state),
     });
     const machine = best === undefined ? undefined : byId.get(best.id);
     if (machine === undefined) return;
@@ -375,6 +376,13 @@ export class World {
 
 function canReach(edge: Edge, machine: Machine): boolean {
   return edge.region === machine.spec.region || (!edge.isCutOff && !machine.isCutOff);
+}
+
+/** As `wake/wake-times.ts` would have learned it. */
+function wakeMs({ startMs, resumeMs }: Behaviour, state: MachineState): number {
+  if (state === "started") return 0;
+  if (state === "suspended" || state === "suspending") return resumeMs;
+  return state === "starting" ? Math.min(startMs, resumeMs) : startMs;
 }
 
 function isAsleep(state: MachineState): boolean {

@@ -3,8 +3,8 @@
 import type { App, Service } from "../core/app.ts";
 import { isAwaitable, isWakeable, type MachineRecord, type MachineState } from "../core/machine.ts";
 
-/** asleep: nothing of the service can take the request; busy: what runs is at its soft limit. */
-export type WakeReason = "asleep" | "busy";
+/** asleep: nothing of the service can take the request; busy: what runs is at its soft limit; near: what runs is further off than what sleeps. */
+export type WakeReason = "asleep" | "busy" | "near";
 
 /** The world as the choice sees it. */
 export interface WakeView {
@@ -15,15 +15,19 @@ export interface WakeView {
   /** How long a machine's crashes keep it from being started. */
   startableInMs(machine: MachineRecord): number;
   inFlight(machineId: string): number;
+  /** How long a wake from this state is expected to take. */
+  wakeMs(app: string, state: MachineState): number;
 }
 
 /**
- * Nearest first. At the same distance, what is ready soonest: running, starting, suspended, stopped. What has just crashed, or has been
- * starting for longer than a request waits, comes after everything else, so that it cannot keep others from being woken.
+ * By the expected time to the first byte: the round trip, and the wake from the state it is in. Apps without `warm_detour` have their nearest
+ * region first, as Fly has it (reference section 6.2). What has just crashed, or has been starting for longer than a request waits, comes
+ * after everything else, so that it cannot keep others from being woken.
  *
  * With "local-preferred" what can be waited for in this edge's region goes before everything else, as in routing/rank.ts.
  *
- * A running machine in the list means that there is nothing to wake: the question was asked before the news of it arrived.
+ * A running machine in the list means that there is nothing to wake: the question was asked before the news of it arrived, or for "near"
+ * everything nearer comes before it.
  */
 export function wakeOrder(
   app: App,
@@ -46,10 +50,12 @@ export function wakeOrder(
       (!staysHome || machine.region === view.region),
   );
   if (reason === "busy" && relaxed !== undefined) return [relaxed];
+  const isHelpful = ({ state, health }: MachineRecord): boolean => state === "started" && reason !== "busy" && health !== "critical";
   const candidates = reachable.filter((machine) => {
-    if (machine.state === "started") return reason === "asleep" && machine.health !== "critical";
+    if (machine.state === "started") return isHelpful(machine);
     return service.autoStart || machine.state === "starting";
   });
+  if (reason === "near") return nearerFirst(app, candidates, view);
   const keys = new Map(candidates.map((machine) => [machine, [isFirst(machine) ? 0 : 1, ...sortKey(app, machine, view)]]));
   return candidates.toSorted((a, b) => compare(keys.get(a) ?? [], keys.get(b) ?? []));
 }
@@ -65,10 +71,27 @@ const READY_SOONEST: Readonly<Record<MachineState, number>> = {
   stopping: 6,
 };
 
+/** What can be woken nearer than all that runs, then what runs. */
+function nearerFirst(app: App, candidates: readonly MachineRecord[], view: WakeView): MachineRecord[] {
+  const running = candidates.filter(({ state }) => state === "started");
+  const warmMs = Math.min(...running.map(({ region }) => view.rttMs(region)));
+  const nearer = candidates.filter((machine) => {
+    return machine.state !== "started" && view.rttMs(machine.region) < warmMs && !isHopeless(app, machine, view);
+  });
+  const byKey = (a: MachineRecord, b: MachineRecord): number => compare(sortKey(app, a, view), sortKey(app, b, view));
+  return [...nearer.toSorted(byKey), ...running.toSorted(byKey)];
+}
+
 function sortKey(app: App, machine: MachineRecord, view: WakeView): number[] {
+  const rttMs = view.rttMs(machine.region);
+  const firstByteMs = rttMs + view.wakeMs(app.name, machine.state);
+  const time = app.warmDetour ? [firstByteMs, rttMs] : [rttMs, firstByteMs];
+  return [isHopeless(app, machine, view) ? 1 : 0, ...time, READY_SOONEST[machine.state]];
+}
+
+function isHopeless(app: App, machine: MachineRecord, view: WakeView): boolean {
   const isLate = machine.state === "starting" && view.nowMs - machine.changedAtMs > app.wakeTimeoutMs;
-  const isCrashed = isWakeable(machine.state) && view.startableInMs(machine) > 0;
-  return [isLate || isCrashed ? 1 : 0, view.rttMs(machine.region), READY_SOONEST[machine.state]];
+  return isLate || (isWakeable(machine.state) && view.startableInMs(machine) > 0);
 }
 
 function compare(a: readonly number[], b: readonly number[]): number {

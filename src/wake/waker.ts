@@ -6,9 +6,10 @@ import type { Logger } from "pino";
 import { isInTarget, type Target } from "../core/aim.ts";
 import type { App, Service } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
-import type { MachineRecord } from "../core/machine.ts";
+import type { MachineRecord, MachineState } from "../core/machine.ts";
 import { SingleFlight } from "../core/single-flight.ts";
 import { wakeOrder, type WakeReason } from "./wake-order.ts";
+import { WakeTimes } from "./wake-times.ts";
 
 /** What the waker needs of the host. */
 export interface WakeableMachines {
@@ -51,22 +52,14 @@ export interface WakerOptions {
   readonly now: () => number;
 }
 
-/** Weight of the newest wake in the average. */
-const NEWEST = 0.3;
-
 export class Waker {
   readonly #options: WakerOptions;
   readonly #flights = new SingleFlight<Woken>();
-  /** By app: the exponentially weighted mean of its wake times. */
-  readonly #expectedMs = new Map<string, number>();
+  /** What is learned from every wake. */
+  readonly times = new WakeTimes();
 
   constructor(options: WakerOptions) {
     this.#options = options;
-  }
-
-  /** How long a wake of this app takes, as learned from earlier ones; null before the first. */
-  expectedMs(app: string): number | null {
-    return this.#expectedMs.get(app) ?? null;
   }
 
   /**
@@ -92,16 +85,19 @@ export class Waker {
     const begunAt = performance.now();
     const [app, service] = this.#find(appName, serviceKey);
     const candidates = this.#candidates(app, service, reason, target);
+    // Whoever waits for what is nearer has another way to go, and must not have given up by then.
+    const timeoutMs = reason === "near" ? app.wakeTimeoutMs / 2 : app.wakeTimeoutMs;
     let failure: unknown = null;
     for (const { id, name, region, state } of candidates) {
-      const leftMs = app.wakeTimeoutMs - (performance.now() - begunAt);
-      if (leftMs <= 0) break;
+      const leftMs = timeoutMs - (performance.now() - begunAt);
+      if (leftMs <= 0 && state !== "started") continue;
       try {
         const woken = await this.#options.host.start(app.name, id, { timeoutMs: leftMs });
-        if (state !== "started") this.#woke(woken, performance.now() - begunAt);
+        if (state !== "started") this.#woke(woken, state, performance.now() - begunAt);
         return woken;
       } catch (error) {
-        if (error instanceof ProxyError && (error.code === "wake_timeout" || error.code === "draining")) throw error;
+        const isOver = error instanceof ProxyError && (error.code === "wake_timeout" || error.code === "draining");
+        if (isOver && reason !== "near") throw error;
         this.#options.log.warn({ err: error, app: app.name, machine: id, region }, `machine "${name}" cannot be woken, trying the next`);
         failure = error;
       }
@@ -123,14 +119,14 @@ export class Waker {
   #candidates(app: App, service: Service, reason: WakeReason, target: Target | null): MachineRecord[] {
     const { host, region, rttMs, inFlight, now } = this.#options;
     const startableInMs = (machine: MachineRecord): number => host.startableInMs(machine.app, machine.id);
+    const wakeMs = (of: string, state: MachineState): number => this.times.expectedMs(of, state);
     const machines = host.machines(app.name).filter((machine) => target === null || isInTarget(target, machine));
-    return wakeOrder(app, service, machines, reason, { nowMs: now(), region, rttMs, inFlight, startableInMs });
+    return wakeOrder(app, service, machines, reason, { nowMs: now(), region, rttMs, inFlight, startableInMs, wakeMs });
   }
 
-  #woke({ record, startMs }: Woken, totalMs: number): void {
+  #woke({ record, startMs }: Woken, from: MachineState, totalMs: number): void {
     const { app, name, region } = record;
-    const known = this.#expectedMs.get(app);
-    this.#expectedMs.set(app, known === undefined ? totalMs : known + NEWEST * (totalMs - known));
+    this.times.learn(app, from, startMs);
     this.#options.onWoke({ app, name, region, totalMs, startMs });
   }
 }

@@ -73,11 +73,11 @@ describe("check", () => {
   test("of a good configuration says what it amounts to, and what is not yet in force", async () => {
     using directory = new Directory({
       "kittiwake.toml": NODE_TOML,
-      "apps/hello.toml": `${APP_TOML}[kittiwake]\nwarm_detour = true\n`,
+      "apps/hello.toml": `${APP_TOML}[kittiwake]\ndriver = "docker"\n`,
     });
     const { code, stdout, stderr } = await kittiwake(["check"], directory.path);
     assert.deepEqual([code, stderr], [0, ""]);
-    assert.match(stdout, /^pending: apps\/hello\.toml:7 kittiwake\.warm_detour: .*understood, not yet in force$/m);
+    assert.match(stdout, /^pending: apps\/hello\.toml:7 kittiwake\.driver: .*understood, not yet in force$/m);
     assert.match(stdout, /^kittiwake\.toml: valid, 1 app, 2 machines, 1 key not yet in force$/m);
   });
 

@@ -262,7 +262,6 @@ test("what is not yet in force is listed and never stands in the way", (t) => {
     [kittiwake]
     region_policy = "local-only"
     driver = "docker"
-    warm_detour = true
     [http_service.http_options]
     h2_backend = true
     [[services]]
@@ -270,10 +269,7 @@ test("what is not yet in force is listed and never stands in the way", (t) => {
     internal_port = 53
     ports = [{ port = 53 }]`,
   );
-  assert.deepEqual(problems, [
-    'pending apps/a.toml:7 kittiwake.driver: "docker" is understood, not yet in force',
-    "pending apps/a.toml:8 kittiwake.warm_detour: true is understood, not yet in force",
-  ]);
+  assert.deepEqual(problems, ['pending apps/a.toml:7 kittiwake.driver: "docker" is understood, not yet in force']);
 });
 
 test("a minimum that no placement can keep is a warning", (t) => {

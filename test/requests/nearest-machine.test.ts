@@ -55,7 +55,7 @@ describe("an app in ams, nrt and ord, asked in nrt", () => {
     assert.deepEqual(await answering(), new Set([nearest]));
   });
 
-  test("wakes nrt, the nearest, when all are asleep, and uses a machine that runs further off rather than waking it", async () => {
+  test("wakes nrt, the nearest, when all are asleep, and uses a machine that runs further off while nrt wakes again", async () => {
     await using node = await startTestNode({ region: "nrt", apps: { hello: processApp("hello", { regions: ALL }) } });
     const { region, machine } = await identify(node.httpPort, "hello");
     assert.equal(region, "nrt");
@@ -65,6 +65,8 @@ describe("an app in ams, nrt and ord, asked in nrt", () => {
     await node.node.control.start("hello", id);
     await node.node.control.stop("hello", machine);
     assert.equal((await identify(node.httpPort, "hello")).region, second);
+    await untilMachine(node, "hello", ({ state }) => state === "started", "nrt");
+    assert.equal((await identify(node.httpPort, "hello")).region, "nrt");
   });
 
   test("DESIGN Health: is answered by a machine that fails its check when all that run do, and the response says so", async () => {

@@ -14,8 +14,9 @@ import { REGIONS } from "../../src/core/region-table.ts";
 import { Balancer } from "../../src/routing/balancer.ts";
 import { explain, type Explanation, type ExplainView } from "../../src/routing/explain.ts";
 import { aimAnywhere, aimAtMachine, aimAtRegions } from "../../src/routing/aim.ts";
+import { detourOf } from "../../src/routing/detour.ts";
 import { rank } from "../../src/routing/rank.ts";
-import { wakeOrder } from "../../src/wake/wake-order.ts";
+import { wakeOrder, type WakeReason } from "../../src/wake/wake-order.ts";
 import { sampleApp, sampleService } from "../wake/sample-app.ts";
 
 const latency = new Latency({ regions: REGIONS, measured: [{ from: "ams", to: "ord", ms: 95 }] });
@@ -24,7 +25,7 @@ const latency = new Latency({ regions: REGIONS, measured: [{ from: "ams", to: "o
 function machine(description: string, slot: number, changes: Partial<MachineEntry> = {}): MachineEntry {
   const [region = "", state] = description.split(" ");
   const address = { host: "127.0.0.1", port: 9000 + slot };
-  const fixed = { address, health: "passing", cordoned: false, rttMs: latency.rttMs("ams", region) } as const;
+  const fixed = { address, health: "passing", cordoned: false, wakeMs: 0, rttMs: latency.rttMs("ams", region) } as const;
   return { id: region, name: region, region, slot, state: state as MachineEntry["state"], ...fixed, ...changes };
 }
 
@@ -42,6 +43,7 @@ function app(...services: ServiceEntry[]): AppEntry {
     hostnames: ["hello.localhost"],
     services,
     wakeTimeoutMs: 1000,
+    warmDetour: true,
     errorPages: {},
     clientAuth: null,
     hsts: null,
@@ -235,6 +237,24 @@ describe("a URL", () => {
   });
 });
 
+describe("while what is nearer sleeps (reference section 6.2)", () => {
+  const entry = (wakeMs: number, warmDetour = true): AppEntry => ({
+    ...app(service([machine("ams stopped", 0, { wakeMs }), machine("nrt started", 1)])),
+    warmDetour,
+  });
+
+  test("what is awake further off answers, where that is quicker", () => {
+    const reason = "nearest machine that is up; ams is nearer, and woken meanwhile";
+    assert.deepEqual(ask(entry(2000)).outcome, { action: "forward", machine: "nrt", reason });
+  });
+
+  test("or the request waits for it", () => {
+    const waits = { action: "wake", machine: "ams", reason: "nearer than what is up; can be woken (stopped)" };
+    assert.deepEqual(ask(entry(1)).outcome, waits);
+    assert.deepEqual(ask(entry(2000, false)).outcome, waits);
+  });
+});
+
 describe("an explanation", () => {
   const REGION = fc.constantFrom("ams", "fra", "nrt");
   const STATE = fc.constantFrom("created", "starting", "started", "started", "started", "stopping", "stopped", "suspended", "failed");
@@ -275,6 +295,8 @@ describe("an explanation", () => {
         const { outcome } = ask({ ...app(entry), ...rules }, { region, count: (slot) => load.count(slot) });
         const ranked = rank(machines, autoStart, { region, ...rules });
         const claimed = new Balancer({ load, random: () => 0, now: () => 0 }).claim({ ...entry, ranked }, null);
+        const detour = detourOf(ranked, machines, autoStart, { region, ...rules, warmDetour: true });
+        assert.ok(detour !== "wait" || outcome.action === "wake");
         switch (outcome.action) {
           case "forward": {
             assert.ok(typeof claimed === "object");
@@ -287,8 +309,8 @@ describe("an explanation", () => {
             );
           }
           case "wake":
-            assert.equal(claimed, "asleep");
-            return assert.equal(outcome.machine, firstToWake(entry, region, rules.regionPolicy));
+            if (detour !== "wait") assert.equal(claimed, "asleep");
+            return assert.equal(outcome.machine, firstToWake(entry, region, rules.regionPolicy, detour === "wait" ? "near" : "asleep"));
           case "wait":
             return assert.equal(claimed, "full");
           case "refuse":
@@ -399,6 +421,7 @@ function firstToWake(
   { machines, autoStart, softLimit, hardLimit }: ServiceEntry,
   region: string,
   regionPolicy: RegionPolicy,
+  reason: WakeReason,
 ): string | undefined {
   const records = machines.map(({ id, name, region: where, state, health, cordoned }): MachineRecord => ({
     ...{ id, name, region: where, state, health, cordoned },
@@ -415,12 +438,19 @@ function firstToWake(
       reason: "",
     },
   }));
-  const view = { nowMs: 0, region, rttMs: (to: string) => latency.rttMs(region, to), startableInMs: () => 0, inFlight: () => 0 };
+  const view = {
+    nowMs: 0,
+    region,
+    rttMs: (to: string) => latency.rttMs(region, to),
+    startableInMs: () => 0,
+    inFlight: () => 0,
+    wakeMs: () => 0,
+  };
   return wakeOrder(
     sampleApp({ regionPolicy }),
     sampleService({ autoStart, concurrency: { type: "requests", softLimit, hardLimit } }),
     records,
-    "asleep",
+    reason,
     view,
   )[0]?.id;
 }

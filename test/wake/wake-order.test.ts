@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import type { MachineRecord } from "../../src/core/machine.ts";
-import { wakeOrder, type WakeView } from "../../src/wake/wake-order.ts";
+import type { MachineRecord, MachineState } from "../../src/core/machine.ts";
+import { wakeOrder, type WakeReason, type WakeView } from "../../src/wake/wake-order.ts";
 import { sampleApp, sampleService } from "./sample-app.ts";
 
 const NOW_MS = 1_000_000;
@@ -10,7 +10,15 @@ const RTT_MS: Readonly<Record<string, number>> = { ams: 1, fra: 8, nrt: 220 };
 const SERVICE = sampleService({ concurrency: { type: "requests", softLimit: 2, hardLimit: null } });
 
 function view(changes: Partial<WakeView> = {}): WakeView {
-  return { nowMs: NOW_MS, region: "ams", rttMs: (region) => RTT_MS[region] ?? 999, startableInMs: () => 0, inFlight: () => 0, ...changes };
+  return {
+    nowMs: NOW_MS,
+    region: "ams",
+    rttMs: (region) => RTT_MS[region] ?? 999,
+    startableInMs: () => 0,
+    inFlight: () => 0,
+    wakeMs: () => 0,
+    ...changes,
+  };
 }
 
 /** `ams stopped` is a stopped machine in ams; its id is just that. */
@@ -42,7 +50,7 @@ function machines(...descriptions: string[]): MachineRecord[] {
   });
 }
 
-function order(records: readonly MachineRecord[], reason: "asleep" | "busy" = "asleep", changes: Partial<WakeView> = {}): string[] {
+function order(records: readonly MachineRecord[], reason: WakeReason = "asleep", changes: Partial<WakeView> = {}): string[] {
   return wakeOrder(sampleApp(), SERVICE, records, reason, view(changes)).map((machine) => machine.id);
 }
 
@@ -95,6 +103,39 @@ describe("who is woken", () => {
       wakeOrder(sampleApp(), service, records, "asleep", view()).map(({ id }) => id),
       ["nrt starting"],
     );
+  });
+});
+
+describe("by the expected time to the first byte", () => {
+  const wakeMs = (_: string, state: MachineState): number => (state === "suspended" ? 100 : 2000);
+
+  it("what resumes further off comes before what starts nearby", () => {
+    const records = machines("ams stopped", "fra stopped", "fra suspended", "nrt suspended");
+    assert.deepEqual(order(records, "asleep", { wakeMs }), ["fra suspended", "nrt suspended", "ams stopped", "fra stopped"]);
+  });
+
+  it("without warm_detour the nearest region comes first, and in it what is ready soonest (6.2)", () => {
+    const records = machines("ams stopped", "ams suspended", "fra suspended");
+    const app = sampleApp({ warmDetour: false });
+    assert.deepEqual(
+      wakeOrder(app, SERVICE, records, "asleep", view({ wakeMs })).map(({ id }) => id),
+      ["ams suspended", "ams stopped", "fra suspended"],
+    );
+  });
+});
+
+describe("who is woken because what is awake is further off", () => {
+  it("what is nearer than all that run, and then what runs", () => {
+    const records = machines("nrt started", "fra stopped", "ams suspended", "nrt stopped");
+    assert.deepEqual(order(records, "near"), ["ams suspended", "fra stopped", "nrt started"]);
+  });
+
+  it("nobody, when the nearest is awake by now", () => {
+    assert.deepEqual(order(machines("ams started", "fra stopped", "nrt started"), "near"), ["ams started", "nrt started"]);
+  });
+
+  it("not what has just crashed", () => {
+    assert.deepEqual(order(machines("ams stopped", "nrt started"), "near", { startableInMs: () => 500 }), ["nrt started"]);
   });
 });
 
