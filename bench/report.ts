@@ -1,5 +1,6 @@
 // Turns the figures of a run into bench/RESULTS.md.
 
+import type { RoutingResult } from "./micro/routing.ts";
 import type { WakeResult } from "./scenarios/wake.ts";
 import type { WarmOptions, WarmResult } from "./scenarios/warm.ts";
 
@@ -10,6 +11,8 @@ export interface RunResult {
   readonly options: WarmOptions;
   readonly warm: readonly WarmResult[];
   readonly wake: WakeResult;
+  /** Absent in runs of before. */
+  readonly routing?: readonly RoutingResult[];
 }
 
 const RUNS_SHOWN = 20;
@@ -42,6 +45,7 @@ export function report(result: RunResult, history: readonly RunResult[]): string
     `| suspended | ${fixed(wake.suspendedMs)} | ${fixed(wake.suspendedMs - wake.warmMs)} |`,
     `| stopped (the app's own start: ${fixed(wake.ownStartMs)}) | ${fixed(wake.stoppedMs)} | ${fixed(wake.stoppedMs - wake.ownStartMs - wake.warmMs)} |`,
     "",
+    ...routingLines(result.routing ?? []),
     "## Over time",
     "",
     "| date | CPU µs per request | of http-proxy-3's | p50 ms | p95 ms | p99 ms | suspended ms | stopped, added ms |",
@@ -49,6 +53,21 @@ export function report(result: RunResult, history: readonly RunResult[]): string
     ...history.slice(-RUNS_SHOWN).map(historyRow),
     "",
   ].join("\n");
+}
+
+function routingLines(rows: readonly RoutingResult[]): string[] {
+  if (rows.length === 0) return [];
+  return [
+    "## A decision",
+    "",
+    "CPU time of the service found by host name, a place claimed on a machine of it, its answer taken note of, and the place given back; and what a million",
+    "of them leave on the heap after a collection.",
+    "",
+    "| | ns | bytes left of a million |",
+    "|---|---|---|",
+    ...rows.map(({ name, ns, survivingBytes }) => `| ${name} | ${ns.toFixed(0)} | ${survivingBytes} |`),
+    "",
+  ];
 }
 
 function warmRow(row: WarmResult, rivalUs: number): string {

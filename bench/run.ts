@@ -6,6 +6,7 @@ import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { measureRouting } from "./micro/routing.ts";
 import { report, type RunResult } from "./report.ts";
 import { benchRivals, lastResults } from "./rivals.ts";
 import { rivalsReport } from "./rivals-report.ts";
@@ -43,6 +44,7 @@ async function benchAlone(): Promise<void> {
     options,
     warm: await warm(options),
     wake: await wake(values.quick ? 5 : 20),
+    routing: measureRouting(values.quick ? 5 : 15),
   };
   console.log(report(result, history()));
   if (!values.quick) appendFileSync(here("history.jsonl"), `${JSON.stringify(result)}\n`);
