@@ -3,12 +3,20 @@
 import { FIELD } from "../http/field-names.ts";
 import type { Ends } from "../core/ends.ts";
 import { ERRORS, type ErrorCode } from "../core/errors.ts";
+import { FLY_CODES, flyFailure } from "../core/fly-codes.ts";
 import type { PortKind } from "../core/port-kind.ts";
 import type { AccessLine } from "../telemetry/access-log.ts";
 import type { Sender } from "./client-connection.ts";
 import { isInPanic } from "./attempts.ts";
 import type { Exchange } from "./exchange.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
+
+interface Failed {
+  readonly code: ErrorCode | null;
+  readonly attempts: number;
+}
+
+const NO_FAILURE = { code: undefined, fly_code: undefined, message: undefined };
 
 /** Of an exchange that is over. */
 export function exchangeLine(exchange: Exchange): AccessLine {
@@ -24,7 +32,7 @@ export function exchangeLine(exchange: Exchange): AccessLine {
     scheme: exchange.client.scheme,
     port: undefined,
     status: exchange.status,
-    code: exchange.code ?? undefined,
+    ...failureOf(exchange, true),
     app: service?.app,
     region: lastMachine?.region,
     machine: lastMachine?.id,
@@ -53,6 +61,8 @@ export function unreadableLine({ client, protocol, bytesSent }: Sender, code: Er
     port: undefined,
     status: ERRORS[code].status,
     code,
+    fly_code: FLY_CODES[code],
+    message: undefined,
     app: undefined,
     region: undefined,
     machine: undefined,
@@ -97,7 +107,7 @@ export function connectionLine(connection: LoggedConnection): AccessLine {
     scheme: facts.kind,
     port: facts.ends.destinationPort,
     status: 0,
-    code: connection.code ?? undefined,
+    ...failureOf(connection, false),
     app: service.app,
     region: lastMachine?.region,
     machine: lastMachine?.id,
@@ -111,6 +121,12 @@ export function connectionLine(connection: LoggedConnection): AccessLine {
     bytes_out: connection.bytesSent,
     user_agent: undefined,
   };
+}
+
+function failureOf({ code, attempts }: Failed, isRequest: boolean): Pick<AccessLine, "code" | "fly_code" | "message"> {
+  if (code === null) return NO_FAILURE;
+  const fly = flyFailure(code, attempts, isRequest);
+  return { code, fly_code: fly?.code, message: fly?.message };
 }
 
 function rounded(ms: number): number {

@@ -17,6 +17,10 @@ export interface AccessLine {
   readonly status: number;
   /** Error code; docs/errors.md. */
   readonly code: string | undefined;
+  /** What Fly calls it, where it has a code for it. */
+  readonly fly_code: string | undefined;
+  /** In Fly's words, where they say more. */
+  readonly message: string | undefined;
   readonly app: string | undefined;
   readonly region: string | undefined;
   readonly machine: string | undefined;

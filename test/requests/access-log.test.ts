@@ -137,6 +137,14 @@ describe("the line of an exchange", () => {
       [refused["status"], refused["code"], refused["machine"], refused["attempts"]],
       [502, "connect_refused", "no-one-1", 2],
     );
+    // Reference section 3.6.
+    assert.deepEqual(
+      [refused["fly_code"], refused["message"]],
+      [
+        "PR03",
+        "could not find a good candidate within 2 attempts at load balancing. last error: [PC01] the machine refused the connection",
+      ],
+    );
 
     assert.equal((await ask(node.httpPort, "two-machines", "/second")).status, 200);
     const second = await lineOf("/second");
