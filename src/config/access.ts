@@ -8,6 +8,8 @@ import { addressBlock } from "./scalars.ts";
 
 const SECONDS_IN: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
 const MOST = 1_000_000;
+/** Every worker reads them again when they change. */
+const MOST_BLOCKS = 10_000;
 
 /** Of a client's address: so many, and in how many milliseconds. */
 interface Rate {
@@ -30,9 +32,10 @@ export const access = z
   .strictObject({
     allow: z
       .array(addressBlock())
+      .max(MOST_BLOCKS)
       .default([])
       .meta({ description: "Addresses that may come; with an empty list all may. Others get 403.", fallback: "all" }),
-    deny: z.array(addressBlock()).default([]).describe("Addresses that may not, even if `allow` has them; they get 403."),
+    deny: z.array(addressBlock()).max(MOST_BLOCKS).default([]).describe("Addresses that may not, even if `allow` has them; they get 403."),
     rate: rate.optional().meta({
       description:
         "Requests that each client's address may make in the long run, over all workers of a node: of IPv6 each network of 64 bits. More get 429, with the seconds to wait in `retry-after`. A connection without HTTP is one request.",

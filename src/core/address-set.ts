@@ -3,9 +3,10 @@
 
 import { IP_WORDS, parseIp, type IpFamily } from "./ip-address.ts";
 
+/** Both ends are in it. */
 interface Range {
-  readonly first: Uint32Array;
-  readonly last: Uint32Array;
+  readonly first: readonly number[];
+  readonly last: readonly number[];
 }
 
 export class AddressSet {
@@ -16,9 +17,9 @@ export class AddressSet {
   /** @param blocks addresses and CIDR blocks, which are valid */
   constructor(blocks: readonly string[]) {
     const ranges: Record<IpFamily, Range[]> = { 4: [], 6: [] };
+    const first = this.#words;
     for (const block of blocks) {
       const [address = "", prefix] = block.split("/");
-      const first = new Uint32Array(IP_WORDS);
       const family = parseIp(address, first);
       if (family === null) throw new RangeError(`not an address or a block of them: "${block}"`);
       const isMapped = family === 4 && address.includes(":");
@@ -51,7 +52,7 @@ export class AddressSet {
 }
 
 /** Of the address at `at` with the other one. */
-function compare(addresses: Uint32Array, at: number, words: Uint32Array): number {
+function compare(addresses: ArrayLike<number>, at: number, words: ArrayLike<number>): number {
   for (let i = 0; i < IP_WORDS; i++) {
     const difference = addresses[at + i]! - words[i]!;
     if (difference !== 0) return difference;
@@ -60,13 +61,13 @@ function compare(addresses: Uint32Array, at: number, words: Uint32Array): number
 }
 
 function rangeOf(address: Uint32Array, prefix: number): Range {
-  const first = address.slice();
-  const last = address.slice();
+  const first: number[] = [];
+  const last: number[] = [];
   for (let i = 0; i < IP_WORDS; i++) {
     const bits = Math.min(Math.max(prefix - 32 * i, 0), 32);
     const mask = bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0;
-    first[i] = first[i]! & mask;
-    last[i] = last[i]! | ~mask;
+    first.push((address[i]! & mask) >>> 0);
+    last.push((address[i]! | ~mask) >>> 0);
   }
   return { first, last };
 }
