@@ -75,6 +75,8 @@ export interface Node extends AsyncDisposable {
   passTime(ms: number): Promise<void>;
 }
 
+/** An app that is no longer declared. */
+const NOT_CHECKED = { services: [], checks: [] };
 const DAY_MS = 86_400_000;
 
 /** Resolves when all listeners accept. Throws what stands in the way, and leaves nothing running then. */
@@ -144,7 +146,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     log,
     onChange: (record) => {
       catalog.setMachine(record);
-      checker.watch(record, catalog.app(record.app)?.services ?? []);
+      checker.watch(record, catalog.app(record.app) ?? NOT_CHECKED);
       emit({ type: "machine_changed", record });
     },
     onRemoved: (app, id) => {
@@ -295,7 +297,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
       for (const app of next.apps) catalog.setApp(app);
       catalog.refresh();
       certification.setApps(next.apps);
-      for (const record of host.machines()) checker.watch(record, catalog.app(record.app)?.services ?? []);
+      for (const record of host.machines()) checker.watch(record, catalog.app(record.app) ?? NOT_CHECKED);
       // Machines change behind the reload's back, for as long as that takes.
       void host.applyApps(next.apps).then(() => {
         for (const { name } of removed) {

@@ -1,7 +1,7 @@
 // Apps and machines as Fly's Machines API shows them (reference sections 9.2, 9.3), as far as a node has the data. What it has and Fly does
 // not is under `kittiwake`. Pure.
 
-import type { App, HttpCheck, HttpOptions, Service, ServiceCheck, ServicePort } from "../core/app.ts";
+import type { App, AppCheck, HttpCheck, HttpOptions, Service, ServiceCheck, ServicePort } from "../core/app.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { Health, MachineRecord, MachineState } from "../core/machine.ts";
 
@@ -44,6 +44,7 @@ export interface MachineObject {
 interface MachineConfig {
   readonly metadata: Readonly<Record<string, string>>;
   readonly services: readonly object[];
+  readonly checks: Readonly<Record<string, object>>;
   readonly restart: { readonly policy: "no" | "always" | "on-failure"; readonly max_retries: number };
   readonly stop_config: { readonly signal: string; readonly timeout: string };
 }
@@ -89,6 +90,9 @@ function machineConfig(app: App, group: string): MachineConfig {
   return {
     metadata: { fly_process_group: group },
     services: app.services.filter(({ groups }) => groups.includes(group)).map(serviceObject),
+    checks: Object.fromEntries(
+      app.checks.filter(({ groups }) => groups.includes(group)).map((one) => [one.check.name, appCheckObject(one)]),
+    ),
     restart: { policy: policy === "never" ? "no" : policy, max_retries: retries },
     stop_config: { signal: app.killSignal, timeout: formatDuration(app.killTimeoutMs) },
   };
@@ -121,6 +125,10 @@ function httpOptionsObject({ compress, idleTimeoutMs, headTimeoutMs, responseHea
   const idle = idleTimeoutMs === 0 ? {} : { idle_timeout: idleTimeoutMs / 1000 };
   const head = headTimeoutMs === 0 ? {} : { headers_read_timeout: headTimeoutMs / 1000 };
   return { compress, ...idle, ...head, response: { headers: Object.fromEntries(headers), pristine } };
+}
+
+function appCheckObject({ check, port, kind }: AppCheck): object {
+  return { port, kind, ...checkObject(check) };
 }
 
 function checkObject(check: ServiceCheck): object {

@@ -8,6 +8,7 @@ import type { Findings } from "./findings.ts";
 import { readClientAuth } from "./client-auth.ts";
 import { readErrorPages } from "./error-pages.ts";
 import { toHsts } from "./hsts.ts";
+import { toAppChecks } from "./fly-checks.ts";
 import { checkMachines } from "./fly-machine-rules.ts";
 import { checkSections } from "./fly-section-rules.ts";
 import { documentServices, toServices } from "./fly-services.ts";
@@ -63,6 +64,7 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     hsts: toHsts(document, findings),
     access: toAccess(kittiwake.access, findings),
     outliers: toOutlierRules(kittiwake.outliers),
+    checks: toAppChecks(document, groupNames),
   };
   checkMachines(document, app, findings, context.regions);
   return app;

@@ -38,6 +38,8 @@ function checkGroupNames(document: FlyDocument, known: readonly string[], findin
 function checkTopLevelChecks(document: FlyDocument, findings: Findings): void {
   for (const [name, check] of Object.entries(document.checks)) {
     const path = ["checks", name];
+    if (name.startsWith("servicecheck-"))
+      findings.error(path, 'expected another name: those of checks of services begin with "servicecheck-"');
     if (check.interval < 2_000) findings.error([...path, "interval"], `expected at least 2s, got ${formatDuration(check.interval)}`);
     if (check.timeout > 60_000) findings.error([...path, "timeout"], `expected at most 60s, got ${formatDuration(check.timeout)}`);
     if (check.port === undefined && document.http_service === undefined) {

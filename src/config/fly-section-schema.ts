@@ -1,5 +1,5 @@
-// The sections of a fly.toml that no proxy needs yet: deploys, static files, volumes, sizes, builds. All are read and checked, so that
-// a mistake shows now, and all are reported as not yet in force. Reference sections 1.2, 1.7, 1.8, 1.9.
+// The sections of a fly.toml beside services: checks of machines, and what no proxy needs yet: deploys, static files, volumes, sizes,
+// builds. Those are read and checked, so that a mistake shows now, and reported as not yet in force. Reference sections 1.2, 1.7, 1.8, 1.9.
 
 import { z } from "zod";
 
@@ -27,6 +27,10 @@ const virtualMachine = {
 const topLevelCheck = z.object({
   type: z.enum(["http", "tcp"]).meta({ description: "Kind of the check.", standIn: "tcp" }),
   port: portOrDigits().optional().meta({ description: "Port to probe.", fallback: "internal_port of http_service" }),
+  kind: z
+    .enum(["informational", "readiness"])
+    .default("informational")
+    .describe("Whether a machine that fails it gets no traffic (`readiness`, a key of Kittiwake's own), or the result is only shown."),
   processes,
   ...checkTiming,
   interval: checkTiming.interval.describe("Time between two probes, at least 2s; a bare number is milliseconds."),
@@ -124,6 +128,12 @@ function scalar() {
   return z.union([text, z.number(), flag]).meta({ kind: "a string, number or boolean" });
 }
 
+/** `[checks]`. */
+export const topLevelChecks = z.record(text.min(1), topLevelCheck).default({}).meta({
+  description: "Checks of the machines that are of no service; their results are in the machine object.",
+  kind: "a table of checks",
+});
+
 /** By name, each marked as pending; part of the document's schema in fly-toml.ts. */
 export const pendingSections = {
   swap_size_mb: z.int().min(0).optional().meta({ description: "Swap of each machine, in megabytes.", pending: true }),
@@ -131,10 +141,6 @@ export const pendingSections = {
   host_dedication_id: text.optional().meta({ description: "Dedicated host to place on.", pending: true }),
   machine_config: text.optional().meta({ description: "Machine configuration to merge in.", pending: true }),
   container: text.optional().meta({ description: "Container that is the app's.", pending: true }),
-  checks: z
-    .record(text.min(1), topLevelCheck)
-    .default({})
-    .meta({ description: "Checks that deploys wait for and routing does not heed.", kind: "a table of checks", pending: true }),
   machine_checks: z.array(machineCheck).default([]).meta({ description: "Commands that test a new machine in a deploy.", pending: true }),
   deploy: deploy.optional().meta({ description: "How a new release replaces the old one.", pending: true }),
   statics: z.array(statics).max(10).default([]).meta({ description: "Files that the edge serves itself.", pending: true }),

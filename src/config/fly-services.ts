@@ -105,7 +105,7 @@ function toChecks(service: HttpService | TcpService, path: KeyPath, before: numb
   ];
 }
 
-function toProbe(check: DocumentHttpCheck): Omit<HttpCheck, keyof TcpCheck> {
+export function toProbe(check: DocumentHttpCheck): Omit<HttpCheck, keyof TcpCheck> {
   const { method, path, protocol, headers, tls_skip_verify: tlsSkipVerify, tls_server_name: tlsServerName = null } = check;
   return { method, path, protocol, headers, tlsSkipVerify, tlsServerName };
 }

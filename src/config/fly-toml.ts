@@ -5,7 +5,7 @@
 import { z } from "zod";
 
 import { access } from "./access.ts";
-import { pendingSections } from "./fly-section-schema.ts";
+import { pendingSections, topLevelChecks } from "./fly-section-schema.ts";
 import { groupNames, httpService, KILL_SIGNALS, scalarText, service } from "./fly-service-schema.ts";
 import { defineDocument } from "./key-schema.ts";
 import { address, byteSize, duration, hostnamePattern, name, path, regionCode } from "./scalars.ts";
@@ -207,6 +207,7 @@ const schema = z.object({
   http_service: httpService.optional().describe("A web service: HTTP on port 80, HTTPS on port 443."),
   services: z.array(service).default([]).describe("Services with ports of their own."),
   restart: z.array(restart).default([]).describe("What happens when a machine ends by itself."),
+  checks: topLevelChecks,
   kittiwake,
   ...pendingSections,
 });

@@ -43,6 +43,19 @@ export interface App {
   /** null: everybody may come, as often as they like. */
   readonly access: AccessRules | null;
   readonly outliers: OutlierRules;
+  /** `[checks]`: beside those of the services. */
+  readonly checks: readonly AppCheck[];
+}
+
+/** A check of machines that belongs to no service; reference section 1.7. */
+export interface AppCheck {
+  readonly check: ServiceCheck;
+  /** What it probes: an internal port of a service, or another one of the machine. */
+  readonly port: number;
+  /** Process groups whose machines it is made of; never empty. */
+  readonly groups: readonly string[];
+  /** "readiness": a machine that fails it gets no traffic. "informational": it is only shown. */
+  readonly kind: "informational" | "readiness";
 }
 
 /** Who may come to an app, and how much; `[kittiwake.access]`. */

@@ -1,6 +1,6 @@
 // One running copy of an app in one region, and what its host says about it. The host is the single writer of a record.
 
-import type { Address } from "./app.ts";
+import type { Address, AppCheck } from "./app.ts";
 
 /**
  * States of a machine, named as in the Machines API (reference section 9.7).
@@ -19,6 +19,8 @@ export type CheckStatus = "passing" | "warning" | "critical";
 /** What a check says now; reference section 7.1. */
 export interface CheckResult {
   readonly name: string;
+  /** Routing does not heed an informational one. */
+  readonly kind: "service" | AppCheck["kind"];
   readonly status: CheckStatus;
   /** One line for people. */
   readonly output: string;

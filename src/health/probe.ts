@@ -1,12 +1,13 @@
-// One probe of one service check, over the network: does it pass, and one line for people. Reference sections 1.7 and 7.1.
+// One probe of one check, over the network: does it pass, and one line for people. Reference sections 1.7 and 7.1.
 
 import { STATUS_CODES } from "node:http";
 import { connect, isIPv6 } from "node:net";
 
 import type { Address, HttpCheck, ServiceCheck } from "../core/app.ts";
+import type { CheckStatus } from "../core/machine.ts";
 
 export interface ProbeOutcome {
-  readonly passes: boolean;
+  readonly status: CheckStatus;
   readonly output: string;
 }
 
@@ -23,10 +24,10 @@ export async function probe(check: ServiceCheck, address: Address, signal: Abort
   const bounded = AbortSignal.any([signal, late]);
   const target = check.type === "tcp" ? `TCP ${authority(address)}` : `HTTP ${check.method} ${origin(check, address)}${check.path}`;
   try {
-    const output = check.type === "tcp" ? await probeTcp(address, bounded) : await probeHttp(check, address, bounded);
-    return { passes: output.passes, output: `${target}: ${output.output}` };
+    const outcome = check.type === "tcp" ? await probeTcp(address, bounded) : await probeHttp(check, address, bounded);
+    return { status: outcome.status, output: `${target}: ${outcome.output}` };
   } catch (error) {
-    return { passes: false, output: `${target}: ${late.aborted ? `no answer within ${check.timeoutMs} ms` : describe(error)}` };
+    return { status: "critical", output: `${target}: ${late.aborted ? `no answer within ${check.timeoutMs} ms` : describe(error)}` };
   }
 }
 
@@ -35,14 +36,14 @@ function probeTcp(address: Address, signal: AbortSignal): Promise<ProbeOutcome> 
     const socket = connect({ host: address.host, port: address.port, signal });
     socket.once("connect", () => {
       socket.destroy();
-      resolve({ passes: true, output: "accepts connections" });
+      resolve({ status: "passing", output: "accepts connections" });
     });
     // Stays attached after the end: an error that comes late must not become an uncaught one.
     socket.on("error", reject);
   });
 }
 
-/** Any 2xx passes. A redirect is not followed, so it fails. The Host header is the address and port, as on Fly. */
+/** Any 2xx passes, and a redirect is not followed. The Host header is the address and port, as on Fly. */
 async function probeHttp(check: HttpCheck, address: Address, signal: AbortSignal): Promise<ProbeOutcome> {
   const { method, path, headers, tlsSkipVerify, tlsServerName, timeoutMs } = check;
   // Not before somebody needs it: it is the largest of the libraries that a node can start without.
@@ -58,10 +59,16 @@ async function probeHttp(check: HttpCheck, address: Address, signal: AbortSignal
     await readBody(response.body);
     const { statusCode } = response;
     const text = `${statusCode} ${STATUS_CODES[statusCode] ?? ""}`.trimEnd();
-    return { passes: statusCode >= 200 && statusCode < 300, output: text };
+    return { status: statusOf(statusCode), output: text };
   } finally {
     await client.destroy();
   }
+}
+
+/** 429 is a warning, as it is for Consul, where these three states come from: a machine with much to do can say so and is not given up. */
+function statusOf(statusCode: number): CheckStatus {
+  if (statusCode >= 200 && statusCode < 300) return "passing";
+  return statusCode === 429 ? "warning" : "critical";
 }
 
 /** A body that ends too early rejects. */

@@ -2,10 +2,14 @@
 
 import type { CheckResult, Health } from "../core/machine.ts";
 
-/** One check that failed makes the machine critical; until all have answered since it started, nothing is known. */
+/**
+ * One check that failed makes the machine critical; until all have answered since it started, nothing is known. A warning is no failure,
+ * and an informational check has no say.
+ */
 export function verdict(results: readonly CheckResult[]): Health {
-  if (results.some((result) => result.status === "critical" && hasAnswered(result))) return "critical";
-  return results.every(hasAnswered) ? "passing" : "unknown";
+  const heeded = results.filter(({ kind }) => kind !== "informational");
+  if (heeded.some((result) => result.status === "critical" && hasAnswered(result))) return "critical";
+  return heeded.every(hasAnswered) ? "passing" : "unknown";
 }
 
 function hasAnswered(result: CheckResult): boolean {

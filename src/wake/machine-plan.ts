@@ -39,7 +39,9 @@ export function planMachines(app: App, driver: Driver, privateAddress: string): 
       wakeTimeoutMs: app.wakeTimeoutMs,
       // A machine that listens would sleep after idle_timeout without load; one that does not can have no load.
       giveUpMs: leastAggressiveAutoStop(services) === "off" ? null : app.wakeTimeoutMs + app.idleTimeoutMs,
-      hasChecks: services.some((service) => service.checks.length > 0),
+      hasChecks:
+        services.some((service) => service.checks.length > 0) ||
+        app.checks.some(({ kind, groups }) => kind === "readiness" && groups.includes(machine.group)),
       // What cannot be started from here is just there.
       alwaysOn: !driver.canStart || alwaysOn.has(machine.id),
     };

@@ -75,6 +75,7 @@ describe("a machine", () => {
             ],
           },
         ],
+        checks: {},
         restart: { policy: "on-failure", max_retries: 10 },
         stop_config: { signal: "SIGINT", timeout: "5s" },
       },

@@ -185,7 +185,7 @@ function record(region: string, state: MachineState, changes: Partial<MachineRec
     node: "ams-1",
     state,
     health: "passing",
-    checks: [{ name: CHECK.name, status: "passing", output: "200 OK", updatedAtMs: CHANGED_AT_MS }],
+    checks: [{ name: CHECK.name, kind: "service", status: "passing", output: "200 OK", updatedAtMs: CHANGED_AT_MS }],
     cordoned: false,
     addresses: {},
     pid: null,

@@ -37,6 +37,7 @@ test("an app with nothing but a name and a command gets every default", (t) => {
     hsts: null,
     access: null,
     outliers: { consecutive: 5, fiveXx: 0, baseMs: 30_000, maxEjected: 0.5 },
+    checks: [],
   } satisfies Omit<App, "directory">);
 });
 

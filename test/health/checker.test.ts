@@ -4,9 +4,9 @@ import { describe, it } from "node:test";
 
 import { pino } from "pino";
 
-import type { Address, Service, ServiceCheck } from "../../src/core/app.ts";
+import type { Address, App, ServiceCheck } from "../../src/core/app.ts";
 import type { CheckResult, MachineRecord } from "../../src/core/machine.ts";
-import { Checker } from "../../src/health/checker.ts";
+import { Checker, pauseAfter } from "../../src/health/checker.ts";
 import { sampleService } from "../wake/sample-app.ts";
 import { Backend, httpCheck, tcpCheck } from "./backend.ts";
 
@@ -18,8 +18,8 @@ function machine(address: Address, changes: Partial<MachineRecord> = {}): Machin
   return { ...names, ...verdict, addresses: { 8080: address }, pid: null, handle: null, changedAtMs: 1, ...changes };
 }
 
-function services(...checks: ServiceCheck[]): Service[] {
-  return [sampleService({ checks })];
+function services(...checks: ServiceCheck[]): Pick<App, "services" | "checks"> {
+  return { services: [sampleService({ checks })], checks: [] };
 }
 
 class CheckerRig extends EventEmitter implements Disposable {
@@ -59,7 +59,7 @@ class CheckerRig extends EventEmitter implements Disposable {
   }
 }
 
-describe("the checks of a machine", () => {
+describe("reference 7.1: the checks of a machine", () => {
   it("begin as failing without a result, and pass with the first success", async () => {
     await using backend = await Backend.start();
     using rig = new CheckerRig();
@@ -146,7 +146,10 @@ describe("the checks of a machine", () => {
   it("of other process groups are not its own", async () => {
     await using backend = await Backend.start();
     using rig = new CheckerRig();
-    rig.checker.watch(machine(backend.address), [sampleService({ groups: ["worker"], checks: [httpCheck()] })]);
+    rig.checker.watch(machine(backend.address), {
+      services: [sampleService({ groups: ["worker"], checks: [httpCheck()] })],
+      checks: [{ check: tcpCheck(), port: 8080, groups: ["worker"], kind: "readiness" }],
+    });
     assert.deepEqual(rig.results.get("hello-ams"), [[]]);
   });
 
@@ -156,6 +159,57 @@ describe("the checks of a machine", () => {
     rig.checker.watch(machine(backend.address), services());
     assert.deepEqual(rig.results.get("hello-ams"), [[]]);
   });
+});
+
+describe("reference 7.1: checks that belong to no service", () => {
+  it("are made of their own port, under their own name, and say what they bring down", async () => {
+    await using backend = await Backend.start();
+    await using own = await Backend.start();
+    using rig = new CheckerRig();
+    own.answer = (_request, response) => void response.writeHead(500).end();
+    const { port } = own.address;
+    const check = (name: string) => httpCheck({ name, intervalMs: 60_000 });
+    rig.checker.watch(machine(backend.address), {
+      ...services(tcpCheck({ intervalMs: 60_000 })),
+      checks: [
+        { check: check("status"), port, groups: ["app"], kind: "informational" },
+        { check: check("ready"), port, groups: ["app"], kind: "readiness" },
+        { check: check("inside"), port: 8080, groups: ["app"], kind: "informational" },
+        { check: check("other"), port, groups: ["worker"], kind: "readiness" },
+      ],
+    });
+    await rig.until("passing@1000 critical@1000 critical@1000 passing@1000");
+    assert.deepEqual(
+      rig.results
+        .get("hello-ams")
+        ?.at(-1)
+        ?.map(({ name, kind }) => `${name} ${kind}`),
+      ["servicecheck-01-tcp-8080 service", "status informational", "ready readiness", "inside informational"],
+    );
+    const failed = (name: string): string => `Health check '${name}' on port ${port} has failed. Your app is not responding properly.`;
+    const affected = " Services exposed on ports [80, 443] will have intermittent failures until the health check passes.";
+    assert.ok(rig.messages.includes(failed("status")), rig.messages.join("\n"));
+    assert.ok(rig.messages.includes(`${failed("ready")}${affected}`), rig.messages.join("\n"));
+    assert.ok(rig.messages.includes("Health check 'inside' on port 8080 is now passing."));
+  });
+});
+
+describe("reference 7.1, failed check re-try: the pause before the next probe", () => {
+  for (const [failures, intervalMs, pauseMs] of [
+    [0, 15_000, 15_000],
+    [1, 15_000, 1000],
+    [2, 15_000, 2000],
+    [3, 15_000, 4000],
+    [4, 15_000, 8000],
+    [5, 15_000, 15_000],
+    [5000, 15_000, 15_000],
+    [1, 1000, 1000],
+    [7, 60_000, 60_000],
+  ] as const) {
+    it(`is ${pauseMs} ms after ${failures} failures in a row, with an interval of ${intervalMs} ms`, () => {
+      assert.equal(pauseAfter(failures, intervalMs), pauseMs);
+    });
+  }
 });
 
 describe("many checks", () => {

@@ -29,7 +29,7 @@ describe("an HTTP probe", () => {
     const check = httpCheck({ method: "HEAD", path: "/up?deep=1", headers: { "x-probe": "kittiwake" } });
     const outcome = await probed(check, backend.address);
     const { port } = backend.address;
-    assert.deepEqual(outcome, { passes: true, output: `HTTP HEAD http://127.0.0.1:${port}/up?deep=1: 200 OK` });
+    assert.deepEqual(outcome, { status: "passing", output: `HTTP HEAD http://127.0.0.1:${port}/up?deep=1: 200 OK` });
     const [request] = backend.requests;
     assert.ok(request);
     assert.deepEqual([request.method, request.url], ["HEAD", "/up?deep=1"]);
@@ -43,14 +43,15 @@ describe("an HTTP probe", () => {
     assert.equal(backend.requests[0]?.headers.host, "hello.example.com");
   });
 
-  it("passes on any 2xx, and on nothing else", async () => {
+  it("passes on any 2xx; 429 is a warning, and all else a failure, redirects too (reference 7.1)", async () => {
     await using backend = await Backend.start();
-    const passing: number[] = [];
-    for (const status of [200, 204, 299, 301, 302, 304, 401, 404, 500, 503]) {
+    const passing: string[] = [];
+    for (const status of [200, 204, 299, 301, 302, 304, 401, 404, 429, 500, 503]) {
       backend.answer = (_request, response) => void response.writeHead(status, { location: "/elsewhere" }).end();
-      if ((await probed(httpCheck(), backend.address)).passes) passing.push(status);
+      const outcome = await probed(httpCheck(), backend.address);
+      if (outcome.status !== "critical") passing.push(`${status} ${outcome.status}`);
     }
-    assert.deepEqual(passing, [200, 204, 299]);
+    assert.deepEqual(passing, ["200 passing", "204 passing", "299 passing", "429 warning"]);
     assert.ok(
       backend.requests.every((request) => request.url === "/health"),
       "a redirect was followed",
@@ -74,14 +75,14 @@ describe("an HTTP probe", () => {
       };
       more();
     };
-    assert.equal((await probed(httpCheck(), backend.address)).passes, true);
+    assert.equal((await probed(httpCheck(), backend.address)).status, "passing");
   });
 
   it("fails when the answer, or its body, does not come in time", async () => {
     await using backend = await Backend.start();
     const check = httpCheck({ timeoutMs: 50 });
     const { port } = backend.address;
-    const late = { passes: false, output: `HTTP GET http://127.0.0.1:${port}/health: no answer within 50 ms` };
+    const late = { status: "critical", output: `HTTP GET http://127.0.0.1:${port}/health: no answer within 50 ms` };
     backend.answer = () => {};
     assert.deepEqual(await probed(check, backend.address), late);
     backend.answer = (_request, response) => void response.write("one moment");
@@ -95,12 +96,12 @@ describe("an HTTP probe", () => {
     assert.match(outcome.output, /connection closed before the answer$/);
     backend.answer = (request, response) =>
       void response.writeHead(200, { "content-length": 100 }).write("short", () => request.socket.destroy());
-    assert.equal((await probed(httpCheck(), backend.address)).passes, false);
+    assert.equal((await probed(httpCheck(), backend.address)).status, "critical");
   });
 
   it("fails when the connection is refused, or the answer is no HTTP", async () => {
     const refused = await probed(httpCheck(), await closedPort());
-    assert.equal(refused.passes, false);
+    assert.equal(refused.status, "critical");
     assert.match(refused.output, /: connection refused$/);
     const server = createServer(
       (socket) =>
@@ -112,15 +113,15 @@ describe("an HTTP probe", () => {
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const outcome = await probed(httpCheck(), { host: "127.0.0.1", port: (server.address() as AddressInfo).port });
-    assert.equal(outcome.passes, false);
+    assert.equal(outcome.status, "critical");
     server.close();
     await once(server, "close");
   });
 
   it("fails, and nothing more, when the check itself makes no sense", async () => {
     await using backend = await Backend.start();
-    assert.equal((await probed(httpCheck({ headers: { "bad name": "x" } }), backend.address)).passes, false);
-    assert.equal((await probed(httpCheck({ method: "NO WAY" }), backend.address)).passes, false);
+    assert.equal((await probed(httpCheck({ headers: { "bad name": "x" } }), backend.address)).status, "critical");
+    assert.equal((await probed(httpCheck({ method: "NO WAY" }), backend.address)).status, "critical");
   });
 
   it("is given up at once when nobody wants to know any more", async () => {
@@ -130,7 +131,7 @@ describe("an HTTP probe", () => {
     const outcome = probe(httpCheck({ timeoutMs: 60_000 }), backend.address, stop.signal);
     await backend.seen(1);
     stop.abort();
-    assert.equal((await outcome).passes, false);
+    assert.equal((await outcome).status, "critical");
   });
 });
 
@@ -138,9 +139,9 @@ describe("an HTTPS probe", () => {
   it("refuses a certificate that nobody vouches for, unless told to", async () => {
     await using backend = await Backend.startTls();
     const refused = await probed(httpCheck({ protocol: "https" }), backend.address);
-    assert.equal(refused.passes, false);
+    assert.equal(refused.status, "critical");
     assert.match(refused.output, /certificate/);
-    assert.equal((await probed(httpCheck({ protocol: "https", tlsSkipVerify: true }), backend.address)).passes, true);
+    assert.equal((await probed(httpCheck({ protocol: "https", tlsSkipVerify: true }), backend.address)).status, "passing");
   });
 
   it("sends the server name of the check", async () => {
@@ -159,13 +160,16 @@ describe("a TCP probe", () => {
   it("passes when the port accepts", async () => {
     await using backend = await Backend.start();
     assert.deepEqual(await probed(tcpCheck(), backend.address), {
-      passes: true,
+      status: "passing",
       output: `TCP 127.0.0.1:${backend.address.port}: accepts connections`,
     });
   });
 
   it("fails when it refuses", async () => {
     const address = await closedPort();
-    assert.deepEqual(await probed(tcpCheck(), address), { passes: false, output: `TCP 127.0.0.1:${address.port}: connection refused` });
+    assert.deepEqual(await probed(tcpCheck(), address), {
+      status: "critical",
+      output: `TCP 127.0.0.1:${address.port}: connection refused`,
+    });
   });
 });

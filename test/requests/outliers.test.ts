@@ -43,6 +43,8 @@ before(async () => {
   const dead = await freePort();
   node = await startTestNode({
     ports: [4000],
+    // As many as the largest app has machines: what is tried again after a while is in back-off.test.ts.
+    tables: "[limits]\nattempts = 4",
     apps: {
       pair: app("pair", [near.port, far.port]),
       errors: app("errors", [near.port, far.port]),
@@ -166,7 +168,8 @@ describe("DESIGN Health, outliers", () => {
   });
 
   test("never more than half of a service's machines are left alone, and a single one never", async () => {
-    assert.deepEqual(new Set(await times(20, () => get("alone"))), new Set(["connect_refused"]));
+    const refused = await Promise.all(Array.from({ length: 5 }, () => get("alone")));
+    assert.deepEqual(new Set(refused), new Set(["connect_refused"]));
     assert.deepEqual(ejections("alone"), []);
     await far.answers(() => response("far"));
     assert.deepEqual(new Set(await times(20, () => get("four"))), new Set(["far"]));

@@ -347,7 +347,7 @@ describe("what others tell the host", () => {
     await rig.host.start("hello", AMS);
     assert.equal(rig.record().health, "unknown");
     const { changedAtMs } = rig.record();
-    const result = { name: check.name, status: "critical", output: "refused", updatedAtMs: 1 } as const;
+    const result = { name: check.name, kind: "service", status: "critical", output: "refused", updatedAtMs: 1 } as const;
     rig.host.setHealth(AMS, "critical", [result]);
     assert.deepEqual(rig.record().checks, [result]);
     assert.equal(rig.record().health, "critical");

@@ -55,6 +55,7 @@ export function sampleApp(changes: Partial<App> = {}): App {
     hsts: null,
     access: null,
     outliers: { consecutive: 5, fiveXx: 0, baseMs: 30_000, maxEjected: 0.5 },
+    checks: [],
     ...changes,
   };
 }
