@@ -32,7 +32,7 @@ export interface BalancerOptions {
  * The most machines of a group that are looked at for one request, unless it cannot be known otherwise that there is no place. In a larger
  * group that is busy through and through, one that falls below its soft limit on another worker may be found some requests later.
  */
-const MOST_LOOKS = 64;
+const MOST_LOOKS = 32;
 
 export class Balancer {
   readonly #load: LoadTable;
