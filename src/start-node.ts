@@ -177,7 +177,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     log,
     now: Date.now,
   });
-  const busy = new BusyMachines(() => performance.now());
+  const busy = new BusyMachines({ now: () => performance.now(), wallClock: Date.now, dir: node.dataDir });
   const idler = new Idler({ host, apps: () => catalog.apps, load: machineLoad, isBusy: (id) => busy.isBusy(id), log });
 
   // The data plane

@@ -105,12 +105,16 @@ describe("a machine with load", () => {
     await untilMachine(node, "socket", ({ state }) => state === "suspended");
   });
 
-  test("that it tells of in a response stays awake until it takes that back, and clients hear nothing of it", async () => {
+  test("that it tells of in a response or a file stays awake until it takes that back, and clients hear nothing of it", async () => {
     const { headers } = await ask(node.httpPort, "busy", "/busy?s=3600");
     assert.equal(headers["kittiwake-busy"], undefined);
     await longerThanIdleTimeout();
     assert.equal(machineOf(node, "busy").state, "started");
+    await ask(node.httpPort, "busy", "/busy-file?s=3600");
     await ask(node.httpPort, "busy", "/busy?s=0");
+    await longerThanIdleTimeout();
+    assert.equal(machineOf(node, "busy").state, "started");
+    await ask(node.httpPort, "busy", "/busy-file?s=0");
     await untilMachine(node, "busy", ({ state }) => state === "suspended");
   });
 

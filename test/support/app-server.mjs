@@ -1,7 +1,7 @@
 // The program of a machine in behaviour tests. Plain JavaScript, so that a start costs as little as it can. Answers with who it is, and
 // does what its path says. What it is to do from the beginning is in its environment; see apps.ts.
 
-import { appendFileSync, existsSync } from "node:fs";
+import { appendFileSync, existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -42,6 +42,9 @@ async function answer(request, response) {
       return;
     case "/busy":
       response.setHeader("kittiwake-busy", searchParams.get("s"));
+      break;
+    case "/busy-file":
+      writeFileSync(process.env.KITTIWAKE_BUSY_FILE, searchParams.get("s"));
       break;
     case "/exit":
       response.once("close", () => process.exit(Number(searchParams.get("code"))));

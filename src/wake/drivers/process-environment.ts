@@ -13,6 +13,8 @@ export interface EnvironmentOptions {
   readonly token: string;
   /** Internal port to bound port. */
   readonly ports: Readonly<Record<number, number>>;
+  /** Where the machine says that it is busy; see wake/busy.ts. */
+  readonly busyFile: string;
 }
 
 /** Later entries win: the app over the node, and what only the driver knows over both, for machines share one loopback. */
@@ -27,6 +29,7 @@ export function processEnvironment(options: EnvironmentOptions): Record<string, 
   const [firstInternalPort] = machine.internalPorts;
   if (firstInternalPort !== undefined) environment["PORT"] = String(ports[firstInternalPort]);
   for (const [internalPort, port] of Object.entries(ports)) environment[`${PORT_VARIABLE_PREFIX}${internalPort}`] = String(port);
+  environment["KITTIWAKE_BUSY_FILE"] = options.busyFile;
   environment[MACHINE_VARIABLE] = machine.id;
   environment[NODE_VARIABLE] = options.nodeId;
   environment[LAUNCH_VARIABLE] = options.token;

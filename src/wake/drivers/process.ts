@@ -11,6 +11,7 @@ import type { MachineOutputOptions } from "./machine-output.ts";
 import { MachineOutput } from "./machine-output.ts";
 import { OutputPump } from "./output-pump.ts";
 import { MACHINE_PORTS, PortAllocator } from "./port-allocator.ts";
+import { busyFile } from "../busy.ts";
 import { processEnvironment } from "./process-environment.ts";
 import type { ProcessHandle } from "./process-handle.ts";
 import { formatHandle, loopbackAddresses, parseHandle } from "./process-handle.ts";
@@ -108,9 +109,9 @@ export class ProcessDriver implements Driver {
   }
 
   async #launch(machine: LaunchSpec, ports: Readonly<Record<number, number>>): Promise<RunningProcess> {
-    const { nodeId, hostEnvironment } = this.#options;
+    const { nodeId, hostEnvironment, dir } = this.#options;
     const token = randomBytes(12).toString("hex");
-    const environment = processEnvironment({ machine, hostEnvironment, nodeId, token, ports });
+    const environment = processEnvironment({ machine, hostEnvironment, nodeId, token, ports, busyFile: busyFile(dir, machine.id) });
     const { output, descriptors } = this.#createOutput(machine);
     try {
       const { child, leader } = await spawnProcess({ machine, environment, output: descriptors });
