@@ -6,10 +6,11 @@ import { LoadTable } from "../catalog/load-table.ts";
 import type { App, MachineSpec, Service } from "../core/app.ts";
 import type { MachineRecord, MachineState } from "../core/machine.ts";
 import { Balancer } from "../routing/balancer.ts";
-import { type Candidate, rank, type Ranked } from "../routing/rank.ts";
+import { type Detour, detourOf, type Sleeper } from "../routing/detour.ts";
+import { rank, type Ranked } from "../routing/rank.ts";
 import { minRunning } from "../wake/machine-plan.ts";
 import { chooseSleeper, observe, type Watched } from "../wake/sleep-plan.ts";
-import { wakeOrder } from "../wake/wake-order.ts";
+import { wakeOrder, type WakeReason } from "../wake/wake-order.ts";
 import { Rate, type Traffic } from "./arrivals.ts";
 import type { Chance } from "./random.ts";
 import type { Tally } from "./tally.ts";
@@ -51,6 +52,8 @@ interface Machine {
   readonly slot: number;
   state: MachineState;
   changedAtMs: number;
+  /** The state before its last start. */
+  startedFrom: MachineState;
   /** Until then every start fails. */
   brokenUntilMs: number;
   isCutOff: boolean;
@@ -68,11 +71,14 @@ interface Edge {
   isCutOff: boolean;
   /** Null: something has changed since. */
   ranked: Ranked<SeenMachine> | null;
+  detour: Detour;
+  /** What is nearer could not be woken: until then nobody waits for it. */
+  notNearUntilMs: number;
   readonly waiting: Set<Request>;
 }
 
 /** A machine as an edge ranks it. */
-interface SeenMachine extends Candidate {
+interface SeenMachine extends Sleeper {
   readonly machine: Machine;
 }
 
@@ -88,6 +94,8 @@ interface Request {
 /** How often the idler looks; the real one looks a quarter of idle_timeout apart, a second at most. */
 const LOOK_MS = 1000;
 const MOST_ATTEMPTS = 40;
+/** As in edge/attempts.ts. */
+const NOT_NEAR_MS = 5000;
 
 export class World {
   readonly #options: WorldOptions;
@@ -103,12 +111,20 @@ export class World {
     const specs = app.machines.filter(({ group }) => this.#service.groups.includes(group));
     this.#machines = specs.map((spec, slot): Machine => {
       const rest = { inFlight: new Set<Request>(), brokenUntilMs: 0, isCutOff: false, isLeaving: false, watched: undefined };
-      return { spec, slot, state: "stopped", changedAtMs: 0, ...rest };
+      return { spec, slot, state: "stopped", startedFrom: "stopped", changedAtMs: 0, ...rest };
     });
     const regions = [...new Set(traffic.map(({ region }) => region))];
     const balancing = { load: this.#load, random: chance.next, now: () => options.timeline.nowMs };
     this.#edges = regions.map((region): Edge => {
-      return { region, balancer: new Balancer(balancing), isCutOff: false, ranked: null, waiting: new Set() };
+      return {
+        region,
+        balancer: new Balancer(balancing),
+        isCutOff: false,
+        ranked: null,
+        detour: "none",
+        notNearUntilMs: 0,
+        waiting: new Set(),
+      };
     });
   }
 
@@ -148,7 +164,12 @@ export class World {
   #place(request: Request): boolean {
     const { edge } = request;
     const { softLimit, hardLimit } = this.#service.concurrency;
-    const outcome = edge.balancer.claim({ ranked: this.#rankedFor(edge), softLimit, hardLimit }, null);
+    const ranked = this.#rankedFor(edge);
+    if (edge.detour === "wait" && this.#options.timeline.nowMs >= edge.notNearUntilMs) {
+      this.#wake(edge, "near");
+      return false;
+    }
+    const outcome = edge.balancer.claim({ ranked, softLimit, hardLimit }, null);
     if (outcome === "asleep" || outcome === "full") {
       if (outcome === "asleep") this.#wake(edge, "asleep");
       return false;
@@ -158,7 +179,8 @@ export class World {
       return true;
     }
     edge.waiting.delete(request);
-    if (edge.ranked!.hasWakeable && edge.balancer.isBusy(outcome, softLimit)) this.#wake(edge, "busy");
+    if (edge.detour === "detour") this.#wake(edge, "near");
+    if (ranked.hasWakeable && edge.balancer.isBusy(outcome, softLimit)) this.#wake(edge, "busy");
     this.#serve(request, outcome);
     return true;
   }
@@ -211,7 +233,7 @@ export class World {
     for (const { waiting } of this.#edges) for (const request of waiting) if (!this.#place(request)) break;
   }
 
-  #wake(edge: Edge, reason: "asleep" | "busy"): void {
+  #wake(edge: Edge, reason: WakeReason): void {
     const { app, timeline, rttMs } = this.#options;
     const records = this.#machines.filter((machine) => canReach(edge, machine)).map((machine) => recordOf(app, machine));
     const byId = new Map(this.#machines.map((machine) => [machine.spec.id, machine]));
@@ -232,6 +254,7 @@ export class World {
   #start(machine: Machine): void {
     const { timeline, chance, behaviour, tally } = this.#options;
     const meanMs = machine.state === "suspended" ? behaviour.resumeMs : behaviour.startMs;
+    machine.startedFrom = machine.state;
     this.#set(machine, "starting");
     tally.awake(machine.spec.id, timeline.nowMs);
     tally.woke();
@@ -239,6 +262,7 @@ export class World {
       if (machine.state !== "starting") return;
       if (machine.brokenUntilMs > timeline.nowMs) {
         this.#set(machine, "failed");
+        for (const edge of this.#edges) edge.notNearUntilMs = timeline.nowMs + NOT_NEAR_MS;
         tally.asleep(machine.spec.id, timeline.nowMs);
       } else {
         this.#load.open(machine.slot);
@@ -357,7 +381,7 @@ export class World {
   }
 
   #rankedFor(edge: Edge): Ranked<SeenMachine> {
-    const { rttMs, app } = this.#options;
+    const { rttMs, app, behaviour } = this.#options;
     if (edge.ranked !== null) return edge.ranked;
     const seen = this.#machines
       .filter((machine) => canReach(edge, machine))
@@ -365,11 +389,25 @@ export class World {
         const { slot, state } = machine;
         const { id, region } = machine.spec;
         const address = { host: region, port: 1 };
-        return { machine, id, region, address, slot, state, rttMs: rttMs(edge.region, region), health: "passing", cordoned: false };
+        const expectedMs = wakeMs(behaviour, state === "starting" ? machine.startedFrom : state);
+        return {
+          machine,
+          id,
+          region,
+          address,
+          slot,
+          state,
+          wakeMs: expectedMs,
+          rttMs: rttMs(edge.region, region),
+          health: "passing",
+          cordoned: false,
+        };
       });
     edge.balancer.learn(seen);
-    const { regionPolicy, balance } = app;
-    edge.ranked = rank(seen, this.#service.autoStart, { region: edge.region, regionPolicy, balance });
+    const { regionPolicy, balance, warmDetour } = app;
+    const rules = { region: edge.region, regionPolicy, balance, warmDetour };
+    edge.ranked = rank(seen, this.#service.autoStart, rules);
+    edge.detour = detourOf(edge.ranked, seen, this.#service.autoStart, rules);
     return edge.ranked;
   }
 }

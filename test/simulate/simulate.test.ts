@@ -129,3 +129,14 @@ describe("what is wrong with a scenario is told with file and line", () => {
     });
   }
 });
+
+test("the reference scenario keeps its word: nobody is lost, hardly anybody waits, and most of the machine-hours are saved", async () => {
+  const scenario = join(import.meta.dirname, "../../config/examples/simulate/reference.toml");
+  const { code, stdout } = await kittiwake(["--json", "simulate", scenario], import.meta.dirname);
+  assert.equal(code, 0);
+  const result = JSON.parse(stdout) as Result;
+  assert.equal(result.lost, 0);
+  assert.ok(Math.abs(result.requests - 50_000) < 1000, String(result.requests));
+  assert.ok(result.waited < 0.01, String(result.waited));
+  assert.ok(result.machine_hours < 0.3 * result.always_on_hours, String(result.machine_hours));
+});
