@@ -60,6 +60,11 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   upstream_timeout: LATER,
   bad_response: "Tell the owner of this site, with the request id.",
   response_truncated: "Load the page again.",
+  replay_malformed: "Tell the owner of this site, with the request id.",
+  replay_loop: "Tell the owner of this site, with the request id.",
+  replay_body_lost: "Send a smaller body, or tell the owner of this site.",
+  replay_target_not_found: "Tell the owner of this site, with the request id.",
+  replay_timeout: AGAIN,
 
   // Hosts and control plane
   app_not_found: "Check the name of the app.",

@@ -88,6 +88,31 @@ export const ERRORS = {
   upstream_timeout: { status: 504, blame: "upstream", retry: "if_idempotent", summary: "the machine did not answer in time" },
   bad_response: { status: 502, blame: "upstream", retry: "never", summary: "the machine's response is malformed" },
   response_truncated: { status: 502, blame: "upstream", retry: "never", summary: "the machine's response ended early" },
+  replay_malformed: { status: 502, blame: "upstream", retry: "never", summary: "the machine asked for a replay in a way that cannot be read" },
+  replay_loop: {
+    status: 502,
+    blame: "upstream",
+    retry: "never",
+    summary: "the request was replayed ten times, or fell back, and a machine asked for one more replay",
+  },
+  replay_body_lost: {
+    status: 502,
+    blame: "upstream",
+    retry: "never",
+    summary: "the machine asked for a replay, and the request's body is longer than what is kept for one",
+  },
+  replay_target_not_found: {
+    status: 502,
+    blame: "upstream",
+    retry: "never",
+    summary: "the machine asked for a replay at an app that is not here, or that has nothing on this port",
+  },
+  replay_timeout: {
+    status: 504,
+    blame: "upstream",
+    retry: "never",
+    summary: "no machine that a replay was to go to could be reached in the time that was given",
+  },
 
   // Hosts and control plane
   app_not_found: { status: 404, blame: "client", retry: "never", summary: "there is no such app" },

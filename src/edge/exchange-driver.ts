@@ -8,6 +8,7 @@ import type { Compressors } from "./compressor.ts";
 import type { EdgeMachine } from "./edge-app.ts";
 import type { Exchange } from "./exchange.ts";
 import type { KeptBodies } from "./kept-body.ts";
+import type { Replays } from "./replays.ts";
 
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
 export interface ExchangeDriver {
@@ -24,6 +25,7 @@ export interface ExchangeDriver {
   onAnswer(exchange: Exchange, head: ResponseHead): void;
   /** A WebSocket goes through. */
   onWebSocket(exchange: Exchange): void;
+  readonly replays: Replays;
   handle(exchange: Exchange): void;
   /** The body that was waited for is here. */
   onBodyHeld(exchange: Exchange): void;

@@ -4,8 +4,7 @@
 //     holding ──► routing ──► waiting ──► sent ──► responding ──► done
 //                    └───────────────────►│  └────► tunnel ──────┘
 
-import { EditedFields } from "../http/edited-head.ts";
-import { joinedValue } from "../http/joined-value.ts";
+import { FIELD } from "../http/field-names.ts";
 import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
 import type { HttpOptions } from "../core/app.ts";
 import type { Aim } from "../core/aim.ts";
@@ -16,13 +15,12 @@ import { isInPanic, type Attempted } from "./attempts.ts";
 import type { BackOff } from "./back-off.ts";
 import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
-import { negotiateCompression } from "./compression.ts";
-import type { Compressor, CompressorSink } from "./compressor.ts";
+import { compressedBody, type CompressedBody, type Compressing } from "./compressed-body.ts";
 import { editResponse } from "./edit-response.ts";
 import type { ExchangeDriver } from "./exchange-driver.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import { canBeHeld, type KeptBody, wholeBody } from "./kept-body.ts";
-import { respondWithError, respondWithKeyAuthorization, respondWithRedirect } from "./respond.ts";
+import { refusedOf, respondWithError, respondWithKeyAuthorization, respondWithRedirect } from "./respond.ts";
 import type { Steered } from "./steered.ts";
 import { isTakenForTunnel, isUpgradeAsked } from "./upgrade.ts";
 import { endsOf, WebSocketTunnel } from "./web-socket.ts";
@@ -32,7 +30,7 @@ const GOODBYE_MS = 5000;
 
 type State = "routing" | "holding" | "waiting" | "sent" | "responding" | "tunnel" | "done";
 
-export class Exchange implements CarriedExchange, ClientEvents, Attempted, RequestFacts, OwnFacts, CompressorSink {
+export class Exchange implements CarriedExchange, ClientEvents, Attempted, RequestFacts, OwnFacts, Compressing {
   readonly channel: ClientChannel;
   /** That of its channel, or whom a trusted proxy there names. */
   client: ClientFacts;
@@ -67,20 +65,20 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   #tunnelEnds = 0;
   /** null: no tunnel, or one of another protocol. */
   #webSocket: WebSocketTunnel | null = null;
-  #requestEnded = false;
+  requestEnded = false;
   #trailersTaken = false;
   /** All of the body that has come, for every attempt; null where nothing has, or where it is not kept. */
   #body: KeptBody | null = null;
   /** The machine takes no more of the request's body for now. */
   #isBodyBlocked = false;
+  /** Most bytes of a response's body that are still thrown away before `onSwallowed`, which follows at its end at the latest; negative: none are. */
+  swallows = -1;
   /** Until the end of the response, where the node limits how long a request may take in all. */
   #total: IdleWatch | null = null;
   /** From the head that went to the machine to the last that comes from it, where the service limits its silence. */
   #idle: IdleWatch | null = null;
   /** Only between a compressed response's head and its end. */
-  #compressor: Compressor | null = null;
-  /** Of the machine, while what goes in front of them is being compressed. */
-  #trailers: Fields | null = null;
+  #compressed: CompressedBody | null = null;
   #responseEnded = false;
 
   /** For the log and the metrics: clock of performance.now(), 0 where it did not happen. */
@@ -138,6 +136,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     return isInPanic(this);
   }
 
+  get hasWholeRequest(): boolean {
+    return this.requestBody === "none" || this.requestEnded;
+  }
+
   get responseStarted(): boolean {
     return this.state === "responding" || this.state === "tunnel";
   }
@@ -165,27 +167,27 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
 
   /** @param retryAfterS null: what is usual for the code */
   refuse(code: ErrorCode, mustClose = false, retryAfterS: number | null = null): void {
+    if (this.steered !== null && this.#driver.replays.fallsBack(this, this.steered, code)) return;
     this.code = code;
-    this.status = ERRORS[code].status;
-    this.#leave();
-    const refused = {
-      requestId: this.id,
-      accept: joinedValue(this.head.fields, "accept"),
-      pages: this.service?.errorPages ?? null,
-      retryAfterS,
-    };
-    respondWithError(this.channel, code, refused, mustClose);
+    this.#answer(ERRORS[code].status);
+    respondWithError(this.channel, code, refusedOf(this, retryAfterS), mustClose);
+  }
+
+  /** Lets go of the machine, or of the gate: another attempt follows, or a refusal. */
+  abandonAttempt(): void {
+    this.upstream?.destroy();
+    this.#endAttempt();
+    this.#driver.attempts.leave(this);
+    this.state = "routing";
   }
 
   redirect(location: string): void {
-    this.status = 301;
-    this.#leave();
+    this.#answer(301);
     respondWithRedirect(this.channel, location, this.id);
   }
 
   answerChallenge(keyAuthorization: string): void {
-    this.status = 200;
-    this.#leave();
+    this.#answer(200);
     respondWithKeyAuthorization(this.channel, keyAuthorization, this.id);
   }
 
@@ -206,11 +208,12 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   onSent(): void {
     this.sentMs = performance.now();
     this.state = "sent";
+    this.steered?.onReached();
     if (this.watchesSilence) this.#watchIdle(this.options!.idleTimeoutMs);
     if (this.requestBody === "none") return;
     this.#isBodyBlocked = this.#body?.sendTo(this.upstream!) === false;
     // An earlier attempt may have seen the end of a body that was empty.
-    if (this.#requestEnded) {
+    if (this.requestEnded) {
       if (this.#body === null) this.upstream!.sendEnd();
     } else if (!this.#isBodyBlocked) this.channel.resumeBody();
   }
@@ -223,8 +226,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onUpstreamFailed(error: ProxyError, wasSent: boolean, wasStale: boolean): void {
-    this.upstream = null;
-    this.#leaveIdle();
+    if (this.swallows >= 0) return this.#onSwallowed(Infinity);
+    this.#endAttempt();
     if (this.state === "tunnel") {
       this.#endWith(error.code === "connection_idle" ? error.code : null);
       this.channel.abort();
@@ -232,8 +235,6 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
       this.#endWith(error.code === "upstream_closed" || error.code === "upstream_reset" ? "response_truncated" : error.code);
       this.channel.abort();
     } else {
-      // What the client sends now is for the next attempt, which is not connected yet.
-      if (this.requestBody !== "none" && !this.#requestEnded) this.channel.pauseBody();
       this.#driver.onAttemptFailed(this, error, wasSent, wasStale);
     }
     this.channel.flush();
@@ -245,13 +246,13 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onHead(head: ResponseHead): void {
+    if (head.fields.find(FIELD.flyReplay) !== -1 && this.#driver.replays.begin(this, head)) return;
     this.respondedMs = performance.now();
     this.status = head.status;
     this.#driver.onAnswer(this, head);
     this.#idle?.touch();
     // A tunnel follows a whole request.
-    const isWhole = this.requestBody === "none" || this.#requestEnded;
-    if (head.status === 101 ? !isWhole || !isUpgradeAsked(this.head, head) : isTakenForTunnel(this.head, head)) {
+    if (head.status === 101 ? !this.hasWholeRequest || !isUpgradeAsked(this.head, head) : isTakenForTunnel(this.head, head)) {
       this.upstream?.destroy();
       this.upstream = null;
       this.refuse("bad_response", true);
@@ -265,54 +266,37 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onData(buffer: Buffer, start: number, end: number): void {
+    if (this.swallows >= 0) return this.#onSwallowed(end - start);
     this.#idle?.touch();
-    const isFlowing = this.#compressor === null ? this.channel.sendData(buffer, start, end) : this.#compressor.write(buffer, start, end);
+    const compressed = this.#compressed;
+    const isFlowing = compressed === null ? this.channel.sendData(buffer, start, end) : compressed.compressor.write(buffer, start, end);
     if (!isFlowing) this.upstream?.pause();
   }
 
   onTrailers(fields: Fields): void {
-    if (this.#compressor === null) this.channel.sendTrailers(fields);
-    else this.#trailers = EditedFields.copyOf(fields);
+    if (this.swallows >= 0) return;
+    if (this.#compressed === null) this.channel.sendTrailers(fields);
+    else this.#compressed.setTrailers(fields);
   }
 
   onEnd(): void {
     this.upstream = null;
-    if (this.#compressor !== null) {
+    if (this.swallows >= 0) return this.#onSwallowed(Infinity);
+    if (this.#compressed !== null) {
       // The machine has done its part.
       this.#leaveIdle();
       this.#driver.attempts.releaseClaim(this);
-      this.#compressor.end();
+      this.#compressed.compressor.end();
       return;
     }
     this.#endWith(null);
     this.channel.sendEnd();
   }
 
-  onCompressed(buffer: Buffer): boolean {
-    return this.channel.sendData(buffer, 0, buffer.length);
-  }
-
-  flush(): void {
-    this.channel.flush();
-  }
-
-  onCompressorDrain(): void {
-    this.upstream?.resume();
-  }
-
-  onCompressedEnd(): void {
-    this.#endWith(null);
-    if (this.#trailers !== null) this.channel.sendTrailers(this.#trailers);
-    this.channel.sendEnd();
-    this.channel.flush();
-  }
-
-  onCompressorFailed(): void {
-    this.upstream?.destroy();
+  onCompressed(isWhole: boolean): void {
+    if (!isWhole) this.upstream?.destroy();
     this.upstream = null;
-    this.#endWith("internal");
-    this.channel.abort();
-    this.channel.flush();
+    this.#endWith(isWhole ? null : "internal");
   }
 
   onTunnelData(buffer: Buffer, start: number, end: number): void {
@@ -349,7 +333,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onRequestEnd(): void {
-    this.#requestEnded = true;
+    this.requestEnded = true;
     this.#body?.setEnd();
     if (this.state === "holding") {
       this.state = "routing";
@@ -361,8 +345,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onClientDrain(): void {
-    if (this.#compressor === null) this.upstream?.resume();
-    else this.#compressor.resume();
+    if (this.#compressed === null) this.upstream?.resume();
+    else this.#compressed.compressor.resume();
   }
 
   onTunnelInput(buffer: Buffer, start: number, end: number): void {
@@ -432,13 +416,28 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.#idle = new IdleWatch(this.#driver.deadlines, timeoutMs, () => this.#onIdle());
   }
 
+  #onSwallowed(bytes: number): void {
+    this.swallows -= bytes;
+    if (this.swallows >= 0) return;
+    this.#driver.replays.onSwallowed(this);
+    this.channel.flush();
+  }
+
+  #endAttempt(): void {
+    this.upstream = null;
+    this.swallows = -1;
+    this.#leaveIdle();
+    // What the client sends now is for the next attempt, which is not connected yet.
+    if (!this.responseStarted && !this.hasWholeRequest) this.channel.pauseBody();
+  }
+
   #leaveIdle(): void {
     this.#idle?.stop();
     this.#idle = null;
   }
 
   #onIdle(): void {
-    const isClientSilent = this.state === "sent" && this.requestBody !== "none" && !this.#requestEnded && !this.#isBodyBlocked;
+    const isClientSilent = this.state === "sent" && this.requestBody !== "none" && !this.requestEnded && !this.#isBodyBlocked;
     if (isClientSilent) this.onClientFailed("request_timeout");
     else {
       this.upstream?.destroy();
@@ -449,12 +448,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   #sendEditedHead(head: ResponseHead, options: HttpOptions): void {
-    const { compressors } = this.#driver;
     const edited = editResponse(head, options, this);
-    const coding = options.compress ? negotiateCompression(this.head, edited, compressors.hasRoom) : null;
-    if (coding !== null && head.body !== "none") {
-      this.#compressor = compressors.start(coding, head.body === "length" ? head.contentLength : null, this);
-    }
+    if (options.compress) this.#compressed = compressedBody(this, this.#driver.compressors, head, edited);
     this.channel.sendHead(edited, null);
   }
 
@@ -478,9 +473,13 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.#endWith(null);
   }
 
-  /** Lets go of everything and reports the end. */
   #endWith(code: ErrorCode | null): void {
     if (code !== null) this.code = code;
+    this.#leave();
+  }
+
+  #answer(status: number): void {
+    this.status = status;
     this.#leave();
   }
 
@@ -491,9 +490,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.state = "done";
     this.#leaveIdle();
     this.#dropBody();
+    this.steered?.onReached();
     this.#total?.stop();
-    this.#compressor?.destroy();
-    this.#compressor = null;
+    this.#compressed?.compressor.destroy();
+    this.#compressed = null;
     this.bytesSent = this.channel.bytesSent;
     this.#driver.onDone(this);
   }

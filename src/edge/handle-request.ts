@@ -28,9 +28,10 @@ import { hstsValue } from "./hsts.ts";
 import { canBeHeld } from "./kept-body.ts";
 import type { KeptBodies } from "./kept-body.ts";
 import { httpsLocation, type HttpsPorts } from "./redirects.ts";
+import { Replays } from "./replays.ts";
 import { respondWithError } from "./respond.ts";
 import { Steered } from "./steered.ts";
-import { maySteer, wishOf } from "./steering.ts";
+import { wishOf } from "./steering.ts";
 
 export interface RequestHandlerOptions {
   readonly router: Router<EdgeService, EdgeApp>;
@@ -66,6 +67,7 @@ const DOT = 0x2e;
 
 export class RequestHandler implements ExchangeDriver {
   readonly attempts: Attempts;
+  readonly replays: Replays;
   readonly compressors: Compressors;
   readonly deadlines: Deadlines;
   readonly totalMs: number;
@@ -78,6 +80,9 @@ export class RequestHandler implements ExchangeDriver {
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
     this.attempts = options.attempts;
+    const { router, attempts, deadlines, outliers } = options;
+    const onAnswered = (service: EdgeService, machine: EdgeMachine): void => outliers.answered(service, machine, 200);
+    this.replays = new Replays({ router, attempts, deadlines, onAnswered, now: Date.now });
     this.compressors = options.compressors;
     this.deadlines = options.deadlines;
     this.totalMs = options.totalMs;
@@ -259,8 +264,8 @@ export class RequestHandler implements ExchangeDriver {
   }
 
   #steer(exchange: Exchange, app: EdgeApp): void {
-    const { head, client } = exchange;
-    if (!maySteer(app.steering, client.ip)) return;
+    const { head } = exchange;
+    if (app.steering === "trusted" && !exchange.channel.client.isTrusted) return;
     const { aim, preferred } = wishOf(head.fields);
     exchange.aim = aim;
     if (preferred === null) return;

@@ -1,10 +1,12 @@
 // Any failure becomes a response here, and what the edge says of its own accord; nobody else picks a status. Step 7 in the life of a request.
 
 import { ERRORS, type ErrorCode } from "../core/errors.ts";
+import { joinedValue } from "../http/joined-value.ts";
 import type { ClientChannel, OwnField } from "./client-channel.ts";
 import { errorBody } from "./error-body.ts";
 import type { ErrorPages } from "./error-pages.ts";
 import { errorShape } from "./error-shape.ts";
+import type { Exchange } from "./exchange.ts";
 import { ownFields } from "./response-fields.ts";
 
 /** Seconds after which a client may try again, for statuses that promise it (RFC 9110 section 10.2.3). */
@@ -34,6 +36,12 @@ export interface Refused {
   readonly pages: ErrorPages | null;
   /** Seconds; null: what is usual for the code. */
   readonly retryAfterS: number | null;
+}
+
+/** @param retryAfterS null: what is usual for the code */
+export function refusedOf(exchange: Pick<Exchange, "id" | "head" | "service">, retryAfterS: number | null): Refused {
+  const { id, head, service } = exchange;
+  return { requestId: id, accept: joinedValue(head.fields, "accept"), pages: service?.errorPages ?? null, retryAfterS };
 }
 
 const NOTHING = Buffer.alloc(0);

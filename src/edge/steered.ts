@@ -1,16 +1,57 @@
-// What the machine is to hear of how a request came to it, where that was by more than nearness. Reference sections 4.4 and 4.7.
+// What a request brings along that is on its way by more than nearness: what its client or a machine asked for, how far it has come with
+// that, and what the next machine is to hear of it. Reference sections 4.1 to 4.4 and 4.7.
 
 import type { AddedField } from "../upstream/forward.ts";
 import type { EdgeMachine } from "./edge-app.ts";
+import type { IdleWatch } from "./idle-watch.ts";
+import type { ReplayOrder } from "./replay-order.ts";
+
+/** A replay under way, or done. */
+export interface Replay {
+  readonly order: ReplayOrder;
+  /** The machine that asked for it, and the app and service that it did so for. */
+  readonly machine: EdgeMachine;
+  readonly app: string;
+  readonly service: string;
+  /** Clock of performance.now(). */
+  readonly startedMs: number;
+  /** When it was asked for, in microseconds since the epoch. */
+  readonly timeUs: number;
+}
 
 export class Steered {
   /** The machine that the client would like best; null: none. */
   preferred: string | null = null;
+  /** The last one; null: none yet. */
+  replay: Replay | null = null;
+  /** Replays so far. */
+  hops = 0;
+  /** Value of `fly-replay-failed`: it is on its way back, and may not be replayed again. */
+  failed: string | null = null;
+  /** No connection to the target of the last replay stands yet. */
+  isSeeking = false;
+  /** Of that; null where no time was given. */
+  patience: IdleWatch | null = null;
 
   /** For the machine that the request goes to now. */
   fields(machine: EdgeMachine): AddedField[] {
+    const { preferred, replay, failed } = this;
     const fields: AddedField[] = [];
-    if (this.preferred !== null && this.preferred !== machine.id) fields.push(["fly-preferred-instance-unavailable", this.preferred]);
+    if (failed !== null) fields.push(["fly-replay-failed", failed]);
+    else if (replay !== null) fields.push(["fly-replay-src", sourceOf(replay)]);
+    else if (preferred !== null && preferred !== machine.id) fields.push(["fly-preferred-instance-unavailable", preferred]);
     return fields;
   }
+
+  /** A connection stands, which is success as far as a replay goes; or all is over. */
+  onReached(): void {
+    this.isSeeking = false;
+    this.patience?.stop();
+    this.patience = null;
+  }
+}
+
+function sourceOf({ machine, timeUs, order }: Replay): string {
+  const state = order.state === null ? "" : `;state=${order.state}`;
+  return `instance=${machine.id};region=${machine.region};t=${timeUs}${state}`;
 }

@@ -3,9 +3,9 @@
 //
 //     open ──► leaving ──► due ──► left          each direction by itself
 
-import { closeFrame, FrameTracker } from "../http/web-socket.ts";
 import type { Carrier } from "../upstream/connection.ts";
 import type { ClientChannel } from "./client-channel.ts";
+import { closeFrame, FrameTracker } from "../http/web-socket.ts";
 
 /** The server goes away (RFC 6455 section 7.4.1). */
 const GOING_AWAY = 1001;

@@ -2,6 +2,7 @@
 // force whole, or not at all.
 
 import type { Logger } from "pino";
+import { AddressSet } from "../core/address-set.ts";
 import type { App } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { MachineRecord } from "../core/machine.ts";
@@ -15,7 +16,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Latency } from "../catalog/latency.ts";
 import type { LoadTable } from "../catalog/load-table.ts";
 import type { MachineLoad } from "../catalog/machine-load.ts";
-import { maySteer, wishOf } from "../edge/steering.ts";
+import { wishOf } from "../edge/steering.ts";
 import { EditedFields } from "../http/edited-head.ts";
 import { explain, type Explanation } from "../routing/explain.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -118,7 +119,7 @@ export class Control implements NodeControl {
       client,
       wish: ({ steering }) => {
         // A client that is not known may be anybody.
-        const isAllowed = client === null ? steering === "any" : maySteer(steering, client);
+        const isAllowed = steering === "any" || (client !== null && new AddressSet(node.edge.trustedProxies).has(client));
         return isAllowed ? wishOf(EditedFields.of(headers)).aim : null;
       },
       whatIf,

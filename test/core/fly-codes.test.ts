@@ -18,6 +18,10 @@ for (const [code, attempts, isRequest, fly, message] of [
   ["no_healthy_machine", 7, true, "PR04", WITHIN],
   ["no_machine", 0, false, "PR01", undefined],
   ["wake_timeout", 0, true, "PM05", undefined],
+  ["replay_body_lost", 1, true, "PA01", undefined],
+  ["replay_loop", 11, true, "PA02", undefined],
+  ["replay_malformed", 1, true, "PA03", undefined],
+  ["replay_target_not_found", 1, true, "PA04", undefined],
 ] as const) {
   test(`(3.6) ${code} of a ${isRequest ? "request" : "connection"} after ${attempts} attempts is ${fly}`, () => {
     assert.deepEqual(flyFailure(code, attempts, isRequest), { code: fly, message });

@@ -1,0 +1,156 @@
+// A machine answers with `fly-replay`: its response is swallowed, and the request makes another attempt, differently aimed. What cannot be
+// reached falls back to where the order came from, if that was asked for. Reference sections 4.1 and 4.2.
+//
+//     order ──► swallowing ──► seeking ──► reached             an error ends it anywhere
+//                                 └──► fallback ──► reached
+
+import type { ErrorCode } from "../core/errors.ts";
+import { joinedValue } from "../http/joined-value.ts";
+import type { ResponseHead } from "../http/message.ts";
+import { aimAnywhere, aimAtMachine } from "../routing/aim.ts";
+import type { Router } from "../routing/router.ts";
+import type { Deadlines } from "../core/deadlines.ts";
+import type { Attempts } from "./attempts.ts";
+import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
+import type { Exchange } from "./exchange.ts";
+import { IdleWatch } from "./idle-watch.ts";
+import { aimOf, parseReplay } from "./replay-order.ts";
+import { Steered, type Replay } from "./steered.ts";
+
+/** Answers with `fly-replay` to one request. */
+const MOST_HOPS = 10;
+/** A longer body of a response that nobody gets is not waited for. */
+const MOST_SWALLOWED_BYTES = 64 * 1024;
+
+/** Why a target was not reached, as far as `fly-replay-failed` tells; another error is no failure of the target's. */
+const REASONS: Partial<Record<ErrorCode, "timeout" | "retries_exhausted" | "no_candidate">> = {
+  replay_timeout: "timeout",
+  wake_timeout: "timeout",
+  no_machine: "no_candidate",
+  no_healthy_machine: "no_candidate",
+  at_capacity: "no_candidate",
+  queue_full: "no_candidate",
+  wake_failed: "retries_exhausted",
+  connect_refused: "retries_exhausted",
+  connect_timeout: "retries_exhausted",
+  connect_failed: "retries_exhausted",
+  attempts_exhausted: "retries_exhausted",
+};
+
+export interface ReplaysOptions {
+  readonly router: Router<EdgeService, EdgeApp>;
+  readonly attempts: Attempts;
+  readonly deadlines: Deadlines;
+  /** The machine has answered, if only with an order. */
+  readonly onAnswered: (service: EdgeService, machine: EdgeMachine) => void;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+export class Replays {
+  readonly #options: ReplaysOptions;
+
+  constructor(options: ReplaysOptions) {
+    this.#options = options;
+  }
+
+  /** A response with fields of a replay. True: it is an order, and the client gets nothing of this response. */
+  begin(exchange: Exchange, head: ResponseHead): boolean {
+    const value = head.status === 101 ? null : joinedValue(head.fields, "fly-replay");
+    if (value === null) return false;
+    const order = parseReplay(value);
+    const steered = (exchange.steered ??= new Steered());
+    const { service, machine } = exchange;
+    const refusal = this.#refusal(exchange, steered);
+    this.#options.onAnswered(service!, machine!);
+    machine!.traffic.countResponse(head.status, (performance.now() - exchange.sentMs) / 1000);
+    if (order === null || refusal !== null) {
+      exchange.abandonAttempt();
+      exchange.refuse(refusal ?? "replay_malformed");
+      return true;
+    }
+    steered.hops++;
+    steered.replay = {
+      order,
+      machine: machine!,
+      app: service!.app,
+      service: service!.key,
+      startedMs: performance.now(),
+      timeUs: Math.round(this.#options.now() * 1000),
+    };
+    // A connection on which the request has not ended carries no other one.
+    if (head.body === "until_close" || !exchange.hasWholeRequest) this.#seek(exchange, steered.replay);
+    else exchange.swallows = MOST_SWALLOWED_BYTES;
+    return true;
+  }
+
+  /** The response is over, or is not waited for. */
+  onSwallowed(exchange: Exchange): void {
+    this.#seek(exchange, exchange.steered!.replay!);
+  }
+
+  /** The request is about to be refused. True: it goes back instead to where its replay was asked for. */
+  fallsBack(exchange: Exchange, steered: Steered, code: ErrorCode): boolean {
+    const { replay, isSeeking } = steered;
+    const reason = REASONS[code];
+    if (replay === null || !isSeeking || reason === undefined || replay.order.fallback === null) return false;
+    steered.onReached();
+    const service = this.#options.router.app(replay.app)?.services.find(({ key }) => key === replay.service);
+    if (service === undefined) return false;
+    steered.failed = failureOf(replay, reason);
+    const orElse = replay.order.fallback === "prefer_self" ? aimAnywhere() : null;
+    exchange.abandonAttempt();
+    exchange.aim = aimAtMachine(replay.machine.id, null, orElse);
+    this.#route(exchange, service);
+    return true;
+  }
+
+  #refusal(exchange: Exchange, { hops, failed }: Steered): ErrorCode | null {
+    if (hops >= MOST_HOPS || failed !== null) return "replay_loop";
+    return exchange.canResend ? null : "replay_body_lost";
+  }
+
+  #seek(exchange: Exchange, replay: Replay): void {
+    exchange.abandonAttempt();
+    const { order, machine } = replay;
+    const { router, deadlines } = this.#options;
+    const app = router.app(order.app ?? replay.app);
+    const route = app === undefined ? null : router.route(app, exchange.channel.client.port);
+    if (route === null) return exchange.refuse("replay_target_not_found");
+    const steered = exchange.steered!;
+    steered.isSeeking = true;
+    if (order.timeoutMs !== null) steered.patience = new IdleWatch(deadlines, order.timeoutMs, () => this.#onTimeout(exchange));
+    exchange.aim = aimOf(order, machine.id);
+    exchange.options = route.port.http;
+    exchange.isHttp2Backend = route.port.h2Backend;
+    this.#route(exchange, route.service);
+  }
+
+  #route(exchange: Exchange, service: EdgeService): void {
+    exchange.service = service;
+    exchange.tried = null;
+    exchange.code = null;
+    // Whoever saw it has handed it on.
+    exchange.wasSeen = false;
+    exchange.backOff = null;
+    if (exchange.isBodyTooLarge(exchange.bytesReceived)) exchange.refuse("body_too_large");
+    else this.#options.attempts.route(exchange);
+  }
+
+  #onTimeout(exchange: Exchange): void {
+    exchange.abandonAttempt();
+    exchange.refuse("replay_timeout");
+    exchange.channel.flush();
+  }
+}
+
+function failureOf({ order, machine, app, startedMs }: Replay, reason: string): string {
+  const { instance, preferInstance, regions } = order;
+  const target = [
+    ["instance", instance ?? preferInstance],
+    ["app", order.app ?? app],
+    ["region", regions?.join(",") ?? null],
+  ];
+  const asked = target.filter(([, value]) => value !== null).map(([name, value]) => `${name}=${value};`);
+  return `${asked.join("")}replay_source=${machine.id};reason=${reason};elapsed_ms=${Math.round(performance.now() - startedMs)}`;
+}
