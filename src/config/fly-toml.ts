@@ -139,7 +139,7 @@ const kittiwake = z
       .enum(["any", "trusted"])
       .default("any")
       .describe(
-        "Whose `fly-prefer-*` and `fly-force-*` headers count: everyone's, as on Fly, or only those that come from `trusted_proxies` of the node; from others they change nothing.",
+        "Whose `fly-prefer-*` and `fly-force-*` headers count: everyone's, as on Fly, or only those of clients whose own address is among the node's `trusted_proxies`; to others they change nothing.",
       ),
     max_body_size: byteSize().optional().meta({
       description: "Most bytes of a request's body; a larger one gets 413, and wakes no machine. 0 allows none.",

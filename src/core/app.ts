@@ -32,7 +32,7 @@ export interface App {
   /** By region: machines of each process group that stay awake there, in place of what its services say for the primary region. */
   readonly minMachinesRunning: Readonly<Record<string, number>>;
   readonly warmDetour: boolean;
-  /** Whose `fly-prefer-*` and `fly-force-*` headers count: everyone's, or those that come from trusted proxies. */
+  /** Whose `fly-prefer-*` and `fly-force-*` headers count: everyone's, or those of clients that are trusted proxies themselves. */
   readonly steering: "any" | "trusted";
   /** The app's own pages for errors of the edge: HTML by status ("503"), by class ("5xx"), or for all others ("default"). */
   readonly errorPages: Readonly<Record<string, string>>;

@@ -265,7 +265,7 @@ export class RequestHandler implements ExchangeDriver {
 
   #steer(exchange: Exchange, app: EdgeApp): void {
     const { head } = exchange;
-    if (app.steering === "trusted" && !exchange.channel.client.isTrusted) return;
+    if (app.steering === "trusted" && !this.#options.trustedProxies.has(exchange.client.ip)) return;
     const { aim, preferred } = wishOf(head.fields);
     exchange.aim = aim;
     if (preferred === null) return;
