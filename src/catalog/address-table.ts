@@ -17,8 +17,10 @@ const PLACES = 8;
 const ENTRIES = SETS * PLACES;
 /** Seeds, and how many workers there are. */
 const HEADER = 4;
-/** Far longer than any thread that runs holds a lock. */
-const MOST_SPINS = 100_000;
+/** Longer than a thread that runs holds a lock. */
+const MOST_SPINS = 1000;
+/** One that was interrupted with it gets on, a millisecond each: far longer than any that lives takes. */
+const MOST_PAUSES = 200;
 
 /** The connection is counted nowhere, for there is no place for its address. */
 export const UNCOUNTED = -1;
@@ -156,7 +158,11 @@ export class AddressTable {
   }
 
   #lock(set: number): void {
-    for (let spins = 0; Atomics.compareExchange(this.#locks, set, 0, 1) !== 0; spins++) if (spins === MOST_SPINS) return;
+    for (let tries = 0; Atomics.compareExchange(this.#locks, set, 0, 1) !== 0; tries++) {
+      if (tries < MOST_SPINS) continue;
+      if (tries === MOST_SPINS + MOST_PAUSES) return;
+      Atomics.wait(this.#locks, set, 1, 1);
+    }
   }
 
   #unlock(set: number): void {

@@ -17,7 +17,11 @@ const near = await ScriptedBackend.start();
 const far = await ScriptedBackend.start();
 const edge = await startEdge({
   apps: {
-    pair: staticApp("pair", near.port, `[[kittiwake.machines]]\nid = "pair-2"\nregion = "nrt"\naddress = "127.0.0.1:${far.port}"`),
+    pair: staticApp(
+      "pair",
+      near.port,
+      `[[kittiwake.machines]]\nid = "pair-2"\nregion = "nrt"\naddress = "127.0.0.1:${far.port}"\n[kittiwake.outliers]\nmax_ejected = 0`,
+    ),
   },
   tables: `[limits]\nheld_body_bytes = 0\nretry_body_bytes = ${MOST_BYTES}\nreplay_body_bytes = 0\nkept_bodies_bytes = ${ALL_BYTES}`,
 });

@@ -11,7 +11,7 @@ import { ProcessHarness } from "./process-harness.ts";
 testDriverContract("process", async () => new ProcessHarness());
 
 suite("starting a process", { timeout: 20_000 }, () => {
-  test("its environment is the machine's, six variables of the node, and what the driver knows", async () => {
+  test("its environment is the machine's, six variables of the host, and what the driver knows", async () => {
     await using harness = new ProcessHarness();
     const host = { PATH: "/usr/bin:/bin", HOME: "/home/a", LANG: "C", TZ: "UTC", USER: "a", TMPDIR: "/tmp", SECRET: "no", PORT: "1" };
     harness.driver = harness.open(host);
@@ -29,6 +29,7 @@ suite("starting a process", { timeout: 20_000 }, () => {
       "FLY_APP_NAME=hello",
       "FLY_MACHINE_ID=m1",
       "HOME=/home/a",
+      `KITTIWAKE_BUSY_FILE=${harness.dir}/machines/m1/busy`,
       `KITTIWAKE_NODE=${harness.nodeId}`,
       "LANG=nl",
       "PATH=/usr/bin:/bin",
