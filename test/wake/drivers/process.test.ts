@@ -41,7 +41,7 @@ suite("starting a process", { timeout: 20_000 }, () => {
       "TZ=UTC",
       "USER=a",
     ]);
-    assert.equal(seen.length, 14);
+    assert.equal(seen.length, 15);
   });
 
   test("it has no descriptor that the node opened but its three streams, and stdin is empty", async () => {
