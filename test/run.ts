@@ -1,5 +1,5 @@
-// `npm test`: every *.test.ts file under the given folders or files (all of test/ without any, but for the image, which takes as long as a
-// sixth of all others), three at a time, each in its own process. Differs from `node --test` in two ways: no test at all is a failure, and so is a file that does not end.
+// `npm test`: every *.test.ts file under the given folders or files (all of test/ without any, but for the image and the scanners, which
+// take as long as a fifth of all others: npm run test:long), three at a time, each in its own process. Differs from `node --test` in two ways: no test at all is a failure, and so is a file that does not end.
 
 import { globSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ const asked = process.argv.slice(2);
 const found = (asked.length === 0 ? ["test"] : asked).flatMap((path) =>
   statSync(path).isDirectory() ? globSync(join(path, "**/*.test.ts")) : [path],
 );
-const files = asked.length === 0 ? found.filter((path) => !path.endsWith(".docker.test.ts")) : found;
+const files = asked.length === 0 ? found.filter((path) => !/\.(docker|scanners)\.test\.ts$/.test(path)) : found;
 
 // Each file is a process that loads most of src/: compiled once for all of them, that takes half the time. Kept by content.
 process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("../node_modules/.cache/kittiwake-tests", import.meta.url));
