@@ -22,8 +22,8 @@ import { IdleWatch } from "./idle-watch.ts";
 import { canBeHeld, type KeptBody, wholeBody } from "./kept-body.ts";
 import { refusedOf, respondWithError, respondWithKeyAuthorization, respondWithRedirect } from "./respond.ts";
 import type { Steered } from "./steered.ts";
+import { Tunnel } from "./tunnel.ts";
 import { isTakenForTunnel, isUpgradeAsked } from "./upgrade.ts";
-import { endsOf, WebSocketTunnel } from "./web-socket.ts";
 
 /** How long both ends of a WebSocket may take to answer to a close frame. */
 const GOODBYE_MS = 5000;
@@ -62,9 +62,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   backOff: BackOff | null = null;
   upstream: Carrier | null = null;
   waitsFor: "asleep" | "full" = "asleep";
-  #tunnelEnds = 0;
-  /** null: no tunnel, or one of another protocol. */
-  #webSocket: WebSocketTunnel | null = null;
+  /** null: this is none yet. */
+  #tunnel: Tunnel | null = null;
   requestEnded = false;
   #trailersTaken = false;
   /** All of the body that has come, for every attempt; null where nothing has, or where it is not kept. */
@@ -301,10 +300,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
 
   onTunnelData(buffer: Buffer, start: number, end: number): void {
     this.#idle?.touch();
-    const webSocket = this.#webSocket;
-    const until = webSocket === null ? end : webSocket.fromMachine(buffer, start, end);
-    if (until > start && !this.channel.sendTunnelData(buffer, start, until)) this.upstream?.pause();
-    webSocket?.settle();
+    this.#tunnel!.fromMachine(buffer, start, end);
   }
 
   onTunnelEnd(): void {
@@ -352,10 +348,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   onTunnelInput(buffer: Buffer, start: number, end: number): void {
     this.bytesReceived += end - start;
     this.#idle?.touch();
-    const webSocket = this.#webSocket;
-    const until = webSocket === null ? end : webSocket.fromClient(buffer, start, end);
-    if (until > start && this.upstream !== null && !this.upstream.tunnelData(buffer, start, until)) this.channel.pauseTunnel();
-    webSocket?.settle();
+    this.#tunnel?.fromClient(buffer, start, end);
   }
 
   onTunnelInputEnd(): void {
@@ -365,7 +358,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
 
   /** Tells both ends of a WebSocket that the server goes away, and ends it when they have answered. Another tunnel goes on. */
   leaveTunnel(): void {
-    if (this.state !== "tunnel" || this.#webSocket?.leave() !== true) return;
+    if (this.state !== "tunnel" || !this.#tunnel!.leave()) return;
     this.#total = new IdleWatch(this.#driver.deadlines, GOODBYE_MS, () => this.#onOverdue());
   }
 
@@ -461,13 +454,13 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   #openTunnel(protocol: string): void {
     this.state = "tunnel";
     this.#total?.stop();
-    if (protocol === "websocket") this.#webSocket = new WebSocketTunnel(endsOf(this));
+    this.#tunnel = new Tunnel(this, protocol);
     this.channel.openTunnel();
-    if (this.#webSocket !== null) this.#driver.onWebSocket(this);
+    if (this.#tunnel.isWebSocket) this.#driver.onWebSocket(this);
   }
 
   #endTunnelSide(): void {
-    if (this.state !== "tunnel" || ++this.#tunnelEnds < 2) return;
+    if (this.state !== "tunnel" || !this.#tunnel!.endSide()) return;
     this.upstream?.leaveTunnel();
     this.upstream = null;
     this.#endWith(null);

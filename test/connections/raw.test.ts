@@ -119,6 +119,9 @@ describe("a raw connection", async () => {
     await first.machine.untilEnd();
     assert.ok(first.machine.wasReset);
     const second = await open();
+    second.client.send("x");
+    // One that resets before a connection is joined has refused it, and the next attempt would be another test's.
+    await second.machine.until((text) => text === "x");
     second.machine.reset();
     await second.client.untilEnd();
     assert.ok(second.client.wasReset);
