@@ -4,7 +4,7 @@
 import type { TLSSocket } from "node:tls";
 import type { ClientAuth } from "../core/app.ts";
 import { ProxyError } from "../core/errors.ts";
-import type { AddedField, ClientIdentity } from "../upstream/forward.ts";
+import type { AddedField, ClientFacts, ClientIdentity } from "../upstream/forward.ts";
 
 /** As they are: Node has none where a name is empty. */
 type Names = { readonly [Name in "subject" | "issuer" | "subjectAltName"]: string | undefined };
@@ -13,12 +13,13 @@ type Names = { readonly [Name in "subject" | "issuer" | "subjectAltName"]: strin
  * To be asked once the handshake is over. Throws `client_certificate_required` or `client_certificate_refused` where the app's rules
  * demand a good one.
  */
-export function clientIdentity(socket: TLSSocket, { id, mode }: ClientAuth, nowMs: number): ClientIdentity {
+export function clientIdentity(socket: TLSSocket, rules: ClientAuth, nowMs: number): ClientIdentity {
+  const { mode } = rules;
   const certificate = socket.getPeerX509Certificate();
   // Before what OpenSSL found: a TLS 1.3 session that is resumed without a certificate passes for one with a good one.
   if (certificate === undefined) {
     if (mode === "required") throw new ProxyError("client_certificate_required");
-    return { rules: id, fields: [["x-client-cert-verify", "NONE"]] };
+    return noneOf(rules);
   }
   // A session that is resumed was verified when it began.
   const problem = nowMs > certificate.validToDate.getTime() ? "CERT_HAS_EXPIRED" : verifyError(socket);
@@ -27,7 +28,7 @@ export function clientIdentity(socket: TLSSocket, { id, mode }: ClientAuth, nowM
       const who = oneLine((certificate as Names).subject ?? "").slice(0, 200);
       throw new ProxyError("client_certificate_refused", `the certificate of "${who}" does not verify: ${problem}`);
     }
-    return { rules: id, fields: [["x-client-cert-verify", "FAILED"]] };
+    return { rules, isGood: false, fields: [["x-client-cert-verify", "FAILED"]] };
   }
   const { subject, issuer, subjectAltName } = certificate as Names;
   const fields: AddedField[] = [["x-client-cert-verify", "SUCCESS"]];
@@ -42,7 +43,24 @@ export function clientIdentity(socket: TLSSocket, { id, mode }: ClientAuth, nowM
   );
   // RFC 9440 section 2.2: a byte sequence of a structured field.
   fields.push(["client-cert", `:${certificate.raw.toString("base64")}:`]);
-  return { rules: id, fields };
+  return { rules, isGood: true, fields };
+}
+
+/**
+ * What an app hears of its client's certificate whose request another app's machine hands on to it, so that nobody gets past its rules, or
+ * passes for somebody there, by what was shown to the other one. undefined: it demands one, and there is none that it would have taken.
+ */
+export function identityAt(rules: ClientAuth | null, { scheme, identity }: ClientFacts): ClientIdentity | null | undefined {
+  if (rules === null) return null;
+  if (identity !== null && identity.rules.id === rules.id) return identity;
+  // Whether one is demanded or asked for changes nothing in what is a good one.
+  if (identity?.isGood === true && identity.rules.ca === rules.ca && identity.rules.crl === rules.crl) return identity;
+  if (rules.mode === "required") return undefined;
+  return scheme === "http" ? null : noneOf(rules);
+}
+
+function noneOf(rules: ClientAuth): ClientIdentity {
+  return { rules, isGood: false, fields: [["x-client-cert-verify", "NONE"]] };
 }
 
 /**

@@ -14,7 +14,7 @@ import type { Outliers } from "../health/outliers.ts";
 import type { Router } from "../routing/router.ts";
 import { forward, type ClientFacts } from "../upstream/forward.ts";
 import { isRetryable } from "../upstream/retryable.ts";
-import type { Access } from "./access.ts";
+import { assign, isKeptOut, isTooLong } from "./admission.ts";
 import type { Attempts } from "./attempts.ts";
 import { challengeToken, type ChallengeAnswers } from "./challenge-answers.ts";
 import type { ClientChannel } from "./client-channel.ts";
@@ -241,9 +241,7 @@ export class RequestHandler implements ExchangeDriver {
     if (app === null) return exchange.refuse("unknown_host");
     const route = router.route(app, channel.client.port);
     if (route === null) return exchange.refuse("misdirected_request");
-    exchange.service = route.service;
-    exchange.options = route.port.http;
-    exchange.isHttp2Backend = route.port.h2Backend;
+    assign(exchange, route);
     if (route.port.forceHttps && exchange.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
     if (app.clientAuth !== null || channel.client.identity !== null) {
       const refusal = refusalOfIdentity(app.clientAuth, channel.client);
@@ -254,10 +252,9 @@ export class RequestHandler implements ExchangeDriver {
     }
     const { hosts } = channel.client;
     if (hosts !== null && !hosts.includes(head.host)) return exchange.refuse("misdirected_request");
-    const { access } = route.service;
-    if (access !== null && this.#isKeptOut(exchange, access)) return;
+    if (isKeptOut(exchange)) return;
     if (app.hsts !== null && channel.client.scheme === "https") exchange.hsts = this.#hsts(app.hsts, head.host);
-    if (head.body === "length" && exchange.isBodyTooLarge(head.contentLength)) return exchange.refuse("body_too_large");
+    if (isTooLong(exchange)) return;
     if (head.fields.find(FIELD.flySteering) !== -1) this.#steer(exchange, app);
     route.service.retryBudget.count(exchange.startedMs);
     if (!exchange.holdsBody()) this.attempts.route(exchange);
@@ -273,15 +270,6 @@ export class RequestHandler implements ExchangeDriver {
     exchange.steered.preferred = preferred;
   }
 
-  /** By the app's rules for its clients: then it has been refused. */
-  #isKeptOut(exchange: Exchange, access: Access): boolean {
-    const { client } = exchange;
-    const code = access.refusal(client.ip);
-    if (code !== null) exchange.refuse(code, false, access.retryAfterS);
-    else if (!access.countConnection(client)) exchange.refuse("too_many_connections", true);
-    return exchange.state === "done";
-  }
-
   /** To its service as it is after a wait; if that is gone, another one may have its public port now. */
   #routeOn(exchange: Exchange): void {
     const service = this.attempts.current(exchange);
@@ -292,9 +280,7 @@ export class RequestHandler implements ExchangeDriver {
     const app = this.#options.router.app(exchange.service!.app);
     const route = app === undefined ? null : this.#options.router.route(app, exchange.channel.client.port);
     if (route === null) return exchange.refuse("no_machine");
-    exchange.service = route.service;
-    exchange.options = route.port.http;
-    exchange.isHttp2Backend = route.port.h2Backend;
+    assign(exchange, route);
     exchange.tried = null;
     this.attempts.route(exchange);
   }
@@ -307,5 +293,5 @@ export class RequestHandler implements ExchangeDriver {
 function refusalOfIdentity(clientAuth: ClientAuth | null, { scheme, identity }: ClientFacts): ErrorCode | null {
   // Without TLS nobody can be asked for one.
   if (scheme === "http") return clientAuth?.mode === "required" ? "client_certificate_required" : null;
-  return clientAuth?.id === identity?.rules ? null : "misdirected_request";
+  return clientAuth?.id === identity?.rules.id ? null : "misdirected_request";
 }

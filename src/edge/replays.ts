@@ -8,9 +8,11 @@ import type { ErrorCode } from "../core/errors.ts";
 import { joinedValue } from "../http/joined-value.ts";
 import type { ResponseHead } from "../http/message.ts";
 import { aimAnywhere, aimAtMachine } from "../routing/aim.ts";
-import type { Router } from "../routing/router.ts";
+import type { Route, Router } from "../routing/router.ts";
 import type { Deadlines } from "../core/deadlines.ts";
+import { assign, isKeptOut, isTooLong } from "./admission.ts";
 import type { Attempts } from "./attempts.ts";
+import { identityAt } from "./client-certificate.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import type { Exchange } from "./exchange.ts";
 import { IdleWatch } from "./idle-watch.ts";
@@ -47,6 +49,12 @@ export interface ReplaysOptions {
   readonly now: () => number;
 }
 
+/** Where a replay leads. */
+interface Way {
+  readonly app: EdgeApp;
+  readonly route: Route<EdgeService>;
+}
+
 export class Replays {
   readonly #options: ReplaysOptions;
 
@@ -69,12 +77,11 @@ export class Replays {
       exchange.refuse(refusal ?? "replay_malformed");
       return true;
     }
-    steered.hops++;
+    if (steered.hops++ === 0) steered.apps.push(service!.app);
     steered.replay = {
       order,
       machine: machine!,
       app: service!.app,
-      service: service!.key,
       startedMs: performance.now(),
       timeUs: Math.round(this.#options.now() * 1000),
     };
@@ -95,13 +102,14 @@ export class Replays {
     const reason = REASONS[code];
     if (replay === null || !isSeeking || reason === undefined || replay.order.fallback === null) return false;
     steered.onReached();
-    const service = this.#options.router.app(replay.app)?.services.find(({ key }) => key === replay.service);
-    if (service === undefined) return false;
+    const way = this.#wayTo(exchange, replay.app);
+    if (way === null) return false;
     steered.failed = failureOf(replay, reason);
     const orElse = replay.order.fallback === "prefer_self" ? aimAnywhere() : null;
     exchange.abandonAttempt();
+    if (!this.#enters(exchange, way)) return true;
     exchange.aim = aimAtMachine(replay.machine.id, null, orElse);
-    this.#route(exchange, service);
+    this.#options.attempts.route(exchange);
     return true;
   }
 
@@ -113,28 +121,50 @@ export class Replays {
   #seek(exchange: Exchange, replay: Replay): void {
     exchange.abandonAttempt();
     const { order, machine } = replay;
-    const { router, deadlines } = this.#options;
-    const app = router.app(order.app ?? replay.app);
-    const route = app === undefined ? null : router.route(app, exchange.channel.client.port);
-    if (route === null) return exchange.refuse("replay_target_not_found");
+    const { deadlines, attempts } = this.#options;
+    const way = this.#wayTo(exchange, order.app ?? replay.app);
+    if (way === null) return exchange.refuse("replay_target_not_found");
+    if (!this.#enters(exchange, way)) return;
     const steered = exchange.steered!;
     steered.isSeeking = true;
     if (order.timeoutMs !== null) steered.patience = new IdleWatch(deadlines, order.timeoutMs, () => this.#onTimeout(exchange));
     exchange.aim = aimOf(order, machine.id);
-    exchange.options = route.port.http;
-    exchange.isHttp2Backend = route.port.h2Backend;
-    this.#route(exchange, route.service);
+    attempts.route(exchange);
   }
 
-  #route(exchange: Exchange, service: EdgeService): void {
-    exchange.service = service;
+  /** On the public port that the client came to; null where the app is not here, or has nothing there. */
+  #wayTo({ channel }: Exchange, name: string): Way | null {
+    const { router } = this.#options;
+    const app = router.app(name);
+    const route = app === undefined ? null : router.route(app, channel.client.port);
+    return route === null ? null : { app: app!, route };
+  }
+
+  /**
+   * The fixed order, as far as it is the target's: its rules hold for the client, whoever sent it. Those of the host name are of the app that the
+   * client asked: force_https, HSTS, and which hosts its connection is for. False: refused.
+   */
+  #enters(exchange: Exchange, { app, route }: Way): boolean {
+    assign(exchange, route);
     exchange.tried = null;
     exchange.code = null;
     // Whoever saw it has handed it on.
     exchange.wasSeen = false;
     exchange.backOff = null;
-    if (exchange.isBodyTooLarge(exchange.bytesReceived)) exchange.refuse("body_too_large");
-    else this.#options.attempts.route(exchange);
+    const identity = identityAt(app.clientAuth, exchange.channel.client);
+    if (identity === undefined) {
+      exchange.refuse("client_certificate_required");
+      return false;
+    }
+    if (exchange.client.identity !== identity) exchange.client = { ...exchange.client, identity };
+    const { apps } = exchange.steered!;
+    // One request of a client's takes one of what each app allows its address.
+    if (!apps.includes(app.name)) {
+      if (isKeptOut(exchange)) return false;
+      apps.push(app.name);
+      route.service.retryBudget.count(performance.now());
+    }
+    return !isTooLong(exchange);
   }
 
   #onTimeout(exchange: Exchange): void {

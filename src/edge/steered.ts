@@ -9,10 +9,9 @@ import type { ReplayOrder } from "./replay-order.ts";
 /** A replay under way, or done. */
 export interface Replay {
   readonly order: ReplayOrder;
-  /** The machine that asked for it, and the app and service that it did so for. */
+  /** The machine that asked for it, and the app that it did so for. */
   readonly machine: EdgeMachine;
   readonly app: string;
-  readonly service: string;
   /** Clock of performance.now(). */
   readonly startedMs: number;
   /** When it was asked for, in microseconds since the epoch. */
@@ -26,6 +25,8 @@ export class Steered {
   replay: Replay | null = null;
   /** Replays so far. */
   hops = 0;
+  /** Apps that have let the request in. */
+  readonly apps: string[] = [];
   /** Value of `fly-replay-failed`: it is on its way back, and may not be replayed again. */
   failed: string | null = null;
   /** No connection to the target of the last replay stands yet. */

@@ -1,6 +1,7 @@
 // Hot path. One attempt: the request's head, with what the machine is to know about its client, goes out over a connection of the
 // machine's pool. From there on the connection calls the exchange. Step 6 in the life of a request.
 
+import type { ClientAuth } from "../core/app.ts";
 import { encodeRequestHead } from "../http/http1/encode.ts";
 import { FIELD } from "../http/field-names.ts";
 import { flat } from "../http/flat.ts";
@@ -35,8 +36,10 @@ export interface ClientFacts {
 
 /** What a connection's requests say of its client's certificate. */
 export interface ClientIdentity {
-  /** Id of the rules that it was asked for under. */
-  readonly rules: string;
+  /** That it was asked for under. */
+  readonly rules: ClientAuth;
+  /** It is one that those who ask for it trust. */
+  readonly isGood: boolean;
   readonly fields: readonly AddedField[];
 }
 
