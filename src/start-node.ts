@@ -229,6 +229,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
       await createSelfSigned({ notBefore: new Date(startedAtMs - DAY_MS), notAfter: new Date(startedAtMs + 3650 * DAY_MS) }),
     ),
     ticketKeys: () => certification.ticketKeys,
+    cookieKeys: () => certification.cookieKeys,
     entries: () => catalog.entries,
     challenges: () => certification.challenges,
     onMessage: (worker, message) => void answer(worker, message),
@@ -288,6 +289,7 @@ async function compose(config: UsableConfig, options: StartOptions, stack: Async
     listeners,
     metrics,
     certificates: certification.control,
+    cookieKeys: () => certification.cookieKeys,
     onReload: async (next) => {
       // First what can fail, so that a configuration that cannot be had changes nothing.
       await listeners.apply(next.apps);
@@ -373,7 +375,7 @@ function workerData(
   load: LoadTable,
   addresses: AddressTable,
   selfSigned: WorkerData["selfSigned"],
-): Omit<WorkerData, "index" | "ticketKeys"> {
+): Omit<WorkerData, "index" | "ticketKeys" | "cookieKeys"> {
   const destination = log.file ?? "stderr";
   const accessLog = { log: destination, off: null, stderr: "stderr", stdout: "stdout", file: "" };
   return {

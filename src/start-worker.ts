@@ -30,6 +30,7 @@ import { connectionLine, exchangeLine, unreadableLine, type LoggedConnection } f
 import { ChallengeAnswers } from "./edge/challenge-answers.ts";
 import { Attempts } from "./edge/attempts.ts";
 import { Compressors } from "./edge/compressor.ts";
+import { countExchange } from "./edge/count-exchange.ts";
 import { edgeApp, type EdgeAppParts, type EdgeApp, type EdgeService } from "./edge/edge-app.ts";
 import type { Exchange } from "./edge/exchange.ts";
 import { ConnectionHandler } from "./edge/handle-connection.ts";
@@ -42,6 +43,7 @@ import type { HttpsPorts } from "./edge/redirects.ts";
 import { Listener, type ListenerTls } from "./edge/listener.ts";
 import { PassiveHealth } from "./edge/passive-health.ts";
 import { Places } from "./edge/places.ts";
+import { SignedCookies } from "./edge/signed-cookies.ts";
 import { WakeHints } from "./edge/wake-hints.ts";
 import { UdpListener } from "./edge/udp-listener.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
@@ -64,6 +66,7 @@ class Worker {
   readonly #router = new Router<EdgeService, EdgeApp>();
   readonly #headTimes: HeadTimes;
   readonly #pools: Pools;
+  readonly #cookies: SignedCookies;
   readonly #parts: EdgeAppParts;
   readonly #gate: Gate;
   readonly #balancer: Balancer;
@@ -118,12 +121,14 @@ class Worker {
         tunnelIdleMs: timeouts.tunnelIdleMs,
       },
     };
+    this.#cookies = new SignedCookies({ keys: data.cookieKeys, now: Date.now });
     this.#pools = new Pools(upstream, this.#http2);
     this.#parts = {
       region: data.region,
       pools: this.#pools,
       traffic: this.#traffic,
       deadlines: this.#deadlines,
+      cookies: this.#cookies,
       createAccess: (app, rules) => this.#access(app, rules),
     };
     this.#gate = new Gate({
@@ -236,6 +241,9 @@ class Worker {
         break;
       case "ticket_keys":
         this.#contexts.setTicketKeys(Buffer.from(message.keys));
+        break;
+      case "cookie_keys":
+        this.#cookies.setKeys(message.keys);
         break;
       case "unlisten":
         this.#close(message.key);
@@ -428,26 +436,13 @@ class Worker {
   #onDone(exchange: Exchange): void {
     const { service, code } = exchange;
     if (code !== null) this.#traffic.countError(code);
-    if (service !== null) this.#countExchange(exchange, service);
+    if (service !== null) countExchange(exchange, service);
     this.#accessLog?.write(exchangeLine(exchange));
   }
 
   #onConnectionClosed(connection: LoggedConnection): void {
     if (connection.code !== null) this.#traffic.countError(connection.code);
     this.#accessLog?.write(connectionLine(connection));
-  }
-
-  #countExchange(exchange: Exchange, service: EdgeService): void {
-    const { traffic } = service;
-    const { channel, status, respondedMs } = exchange;
-    if (channel.account === null) {
-      channel.account = traffic;
-      traffic.connects++;
-    }
-    traffic.bytesIn += exchange.bytesReceived;
-    traffic.bytesOut += exchange.bytesSent;
-    if (status !== 0) traffic.countResponse(status, ((respondedMs || performance.now()) - exchange.startedMs) / 1000);
-    if (respondedMs !== 0) exchange.lastMachine?.traffic.countResponse(status, (respondedMs - exchange.sentMs) / 1000);
   }
 
   #report(): void {
@@ -484,6 +479,7 @@ class Worker {
     await turnOfLoop();
     await turnOfLoop();
     this.#deadlines.pass(ms);
+    this.#cookies.pass(ms);
     await turnOfLoop();
     this.#send({ type: "time_passed" });
   }

@@ -116,7 +116,7 @@ const RESPONSES = Array.from({ length: VARIANTS }, (_, n) => {
   return Buffer.from(`HTTP/1.1 200 OK\r\n${lines.join("")}content-length: 0\r\n\r\n`, "latin1");
 });
 const out = Buffer.alloc(64 * 1024);
-const OWN = { id: "01JNGZ8D3F1C52ABCDEFGHJKMN-ams", hsts: null, isPanic: false };
+const OWN = { id: "01JNGZ8D3F1C52ABCDEFGHJKMN-ams", hsts: null, isPanic: false, cookies: null };
 
 /** Responses as they come from a machine over HTTP/1.1, one after the other on one connection. */
 function eachResponse(variants: number, onHead: (head: Http1ResponseHead) => void): () => void {

@@ -11,6 +11,7 @@ export interface ExplainQuestion {
   readonly region: string | null;
   /** Address of the client; null: not given. */
   readonly client: string | null;
+  readonly method: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly whatIf: WhatIf;
 }

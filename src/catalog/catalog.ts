@@ -6,6 +6,7 @@ import type { MachineRecord, MachineState } from "../core/machine.ts";
 import type { AppEntry, MachineEntry, ServiceEntry } from "./entry.ts";
 import type { LoadTable } from "./load-table.ts";
 import { Slots } from "./slots.ts";
+import { stickyCookie } from "./sticky-cookie.ts";
 
 export interface CatalogOptions {
   readonly load: LoadTable;
@@ -135,24 +136,11 @@ export class Catalog {
   }
 
   #build(app: App, records: ReadonlyMap<string, MachineRecord>, wakeMs: ReadonlyMap<string, number>): AppEntry {
-    const { name, hostnames, wakeTimeoutMs, warmDetour, regionPolicy, balance, errorPages, clientAuth, hsts, steering, access, outliers } =
-      app;
     const services = app.services.map((service) => this.#service(app, service, records, wakeMs));
-    return {
-      name,
-      hostnames,
-      wakeTimeoutMs,
-      warmDetour,
-      regionPolicy,
-      balance,
-      errorPages,
-      clientAuth,
-      hsts,
-      steering,
-      access,
-      outliers,
-      services,
-    };
+    const { name, hostnames, wakeTimeoutMs, warmDetour, regionPolicy, balance, errorPages } = app;
+    const { clientAuth, hsts, steering, sticky, primary, access, outliers } = app;
+    const routing = { warmDetour, regionPolicy, balance, steering, sticky, primary, outliers };
+    return { name, hostnames, services, wakeTimeoutMs, ...routing, errorPages, clientAuth, hsts, access };
   }
 
   #service(app: App, service: Service, records: ReadonlyMap<string, MachineRecord>, wakeMs: ReadonlyMap<string, number>): ServiceEntry {
@@ -184,6 +172,7 @@ export class Catalog {
       maxBodyBytes: service.maxBodyBytes,
       reusesConnections: service.concurrency.type === "requests",
       waitSlot: this.#slots.assign(waitKey(app, service)) ?? 0,
+      stickyCookie: stickyCookie(app, service),
       machines,
     };
   }

@@ -30,6 +30,10 @@ export interface AppEntry {
   readonly hsts: Hsts | null;
   /** As in `App`. */
   readonly steering: App["steering"];
+  /** As in `App`. */
+  readonly sticky: App["sticky"];
+  /** As in `App`. */
+  readonly primary: App["primary"];
   readonly access: AccessRules | null;
   /** As in `App`. */
   readonly outliers: OutlierRules;
@@ -51,6 +55,8 @@ export interface ServiceEntry {
   readonly reusesConnections: boolean;
   /** Slot in the load table on which requests wait that found every machine at its hard limit. */
   readonly waitSlot: number;
+  /** Name of the cookie by which clients stick to a machine: services with the same machines have the same. */
+  readonly stickyCookie: string;
   readonly machines: readonly MachineEntry[];
 }
 

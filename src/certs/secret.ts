@@ -4,7 +4,7 @@
 //
 //     no key (the store is sealed with another's) ──the file appears──► keys ──rotate──► a new one in front of them
 
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { link, mkdir, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -21,6 +21,8 @@ export interface SecretOptions {
   readonly environment: string | undefined;
   /** Is something sealed already that a new key could not open? Then none is made. */
   isInUse(): Promise<boolean>;
+  /** Other keys from now on. */
+  onChange?(): void;
   readonly log: Logger;
   /** Milliseconds of a clock that does not leap. */
   readonly now?: () => number;
@@ -122,6 +124,11 @@ export class Secret {
     }
   }
 
+  /** Keys for another purpose, one of each key and in their order: none while there is no secret. They tell nothing of those (RFC 5869). */
+  derived(purpose: string): Buffer[] {
+    return this.#keys.map(({ bytes }) => Buffer.from(hkdfSync("sha256", bytes, "", `kittiwake ${purpose}`, KEY_BYTES)));
+  }
+
   /** Would this text open? Says nothing of what it is sealed for. */
   canOpen(sealed: string): boolean {
     const id = sealedWith(sealed);
@@ -137,7 +144,7 @@ export class Secret {
       throw new ProxyError("secret_unavailable", "the secret is that of KITTIWAKE_SECRET; put a new one in front of it there");
     const keys = [newKey(), ...(readKeys(this.#options.path) ?? this.#keys)];
     await replaceFile(this.#options.path, keys);
-    this.#keys = keys;
+    this.#use(keys);
   }
 
   /** Once all is sealed with the first: keeps that one and the one before it, for copies of the store that were made until now. */
@@ -145,7 +152,12 @@ export class Secret {
     if (!this.isFile || this.#keys.length <= 2) return;
     const keys = this.#keys.slice(0, 2);
     await replaceFile(this.#options.path, keys);
+    this.#use(keys);
+  }
+
+  #use(keys: readonly Key[]): void {
     this.#keys = keys;
+    this.#options.onChange?.();
   }
 
   #key(id: string): Key | null {
@@ -158,7 +170,8 @@ export class Secret {
     if (!isMissing || !this.isFile || this.#now() - this.#readAtMs < READ_AGAIN_MS) return;
     this.#readAtMs = this.#now();
     try {
-      this.#keys = readKeys(this.#options.path) ?? this.#keys;
+      const keys = readKeys(this.#options.path);
+      if (keys !== null) this.#use(keys);
     } catch (error) {
       this.#options.log.error((error as Error).message);
     }

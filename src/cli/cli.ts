@@ -75,6 +75,7 @@ function createProgram(terminal: Terminal, end: (code: ExitCode) => void): Comma
     .argument("<url>")
     .option("--from <region>", "region in which the request comes in (default: that of the node)")
     .option("--client <ip>", "address of the client")
+    .option("--method <method>", "of the request (default: GET)")
     .option("--header <field>", "of the request, such as 'fly-prefer-region: nrt'; several times", collected)
     .option("--down <what>", "what if a region, or a machine such as hello/ams, were down; several times", collected)
     .option("--load <load>", "what if a machine had so many in flight, such as hello/ams=30; several times", collected)

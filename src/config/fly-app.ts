@@ -4,6 +4,7 @@
 import type { App, DriverName, OutlierRules, ProcessGroup } from "../core/app.ts";
 import { formatDuration } from "../core/duration.ts";
 import { toAccess } from "./access.ts";
+import { toPrimary, toSticky } from "./affinity.ts";
 import type { Findings } from "./findings.ts";
 import { readClientAuth } from "./client-auth.ts";
 import { readErrorPages } from "./error-pages.ts";
@@ -59,6 +60,8 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     minMachinesRunning: kittiwake.min_machines_running,
     warmDetour: kittiwake.warm_detour,
     steering: kittiwake.steering,
+    sticky: toSticky(document),
+    primary: toPrimary(document, findings),
     errorPages: readErrorPages(document, findings),
     clientAuth: readClientAuth(document, services, findings),
     hsts: toHsts(document, findings),

@@ -5,6 +5,7 @@
 import { z } from "zod";
 
 import { access } from "./access.ts";
+import { primary, stickyKeys } from "./affinity.ts";
 import { pendingSections, topLevelChecks } from "./fly-section-schema.ts";
 import { groupNames, httpService, KILL_SIGNALS, scalarText, service } from "./fly-service-schema.ts";
 import { defineDocument } from "./key-schema.ts";
@@ -141,6 +142,7 @@ const kittiwake = z
       .describe(
         "Whose `fly-prefer-*` and `fly-force-*` headers count: everyone's, as on Fly, or only those of clients whose own address is among the node's `trusted_proxies`; to others they change nothing.",
       ),
+    ...stickyKeys,
     max_body_size: byteSize().optional().meta({
       description: "Most bytes of a request's body; a larger one gets 413, and wakes no machine. 0 allows none.",
       fallback: "no limit",
@@ -163,6 +165,7 @@ const kittiwake = z
     hsts,
     access,
     outliers,
+    primary,
     machines: z
       .array(placedMachine)
       .default([])

@@ -34,6 +34,10 @@ export interface App {
   readonly warmDetour: boolean;
   /** Whose `fly-prefer-*` and `fly-force-*` headers count: everyone's, or those of clients that are trusted proxies themselves. */
   readonly steering: "any" | "trusted";
+  /** null: clients stick to no machine. */
+  readonly sticky: Sticky | null;
+  /** null: machines of every region may get what writes. */
+  readonly primary: PrimaryRules | null;
   /** The app's own pages for errors of the edge: HTML by status ("503"), by class ("5xx"), or for all others ("default"). */
   readonly errorPages: Readonly<Record<string, string>>;
   /** null where no certificates are asked of clients, the usual case. */
@@ -45,6 +49,27 @@ export interface App {
   readonly outliers: OutlierRules;
   /** `[checks]`: beside those of the services. */
   readonly checks: readonly AppCheck[];
+}
+
+/** Clients come back to the machine that answered them, by a cookie; `[kittiwake] sticky`. */
+export interface Sticky {
+  /** How long after it was set, in seconds. */
+  readonly forS: number;
+}
+
+/** Where an app's data is written, and who is to read it there; `[kittiwake.primary]`. */
+export interface PrimaryRules {
+  readonly region: string;
+  /** Upper case; requests with any other method write. */
+  readonly readMethods: readonly string[];
+  /** Patterns of paths, with `*` for any text: requests for them write, whatever their method. */
+  readonly alwaysForward: readonly string[];
+  /** Patterns of paths: requests for them neither write nor read, whatever `alwaysForward` has. */
+  readonly passthrough: readonly string[];
+  /** How long a client that wrote reads in the primary region, in seconds. */
+  readonly followS: number;
+  /** Who gets what writes when no machine of the primary region can. */
+  readonly fallback: "none" | "any";
 }
 
 /** A check of machines that belongs to no service; reference section 1.7. */

@@ -12,6 +12,8 @@ export interface OwnFacts {
   readonly hsts: string | null;
   /** The machine fails its checks, and was tried because all that run do: `kittiwake-panic: 1`. */
   readonly isPanic: boolean;
+  /** Values of `set-cookie` beside those of the machine; null for none. */
+  readonly cookies: readonly string[] | null;
 }
 
 /** A field of a response of the edge's own; the name in lower case. */

@@ -12,7 +12,9 @@ import type { Http2Pool } from "../upstream/http2-pool.ts";
 import type { Pool, Pools } from "../upstream/pools.ts";
 import { RetryBudget } from "../upstream/retry-budget.ts";
 import type { Access } from "./access.ts";
+import { Affinity } from "./affinity.ts";
 import { ErrorPages } from "./error-pages.ts";
+import type { SignedCookies } from "./signed-cookies.ts";
 
 export type CreateAccess = (app: string, rules: AccessRules) => Access;
 
@@ -35,6 +37,8 @@ export interface EdgeService extends Omit<ServiceEntry, "machines"> {
   readonly errorPages: ErrorPages | null;
   /** null: everybody may come. */
   readonly access: Access | null;
+  /** null: a client's earlier requests, and what it writes, change nothing. */
+  readonly affinity: Affinity | null;
   readonly traffic: AppTraffic;
   readonly retryBudget: RetryBudget;
 }
@@ -56,13 +60,14 @@ export interface EdgeAppParts {
   readonly pools: Pools;
   readonly traffic: Traffic;
   readonly deadlines: Deadlines;
+  readonly cookies: SignedCookies;
   /** Makes what holds an app to its rules. */
   readonly createAccess: CreateAccess;
 }
 
 /** @param before the app as it was; what was seen of its machines stays known as long as they run, and of retries as long as the service is there */
 export function edgeApp(entry: AppEntry, parts: EdgeAppParts, before: EdgeApp | undefined): EdgeApp {
-  const { region, pools, traffic, deadlines, createAccess } = parts;
+  const { region, pools, traffic, deadlines, cookies, createAccess } = parts;
   const access = entry.access === null ? null : createAccess(entry.name, entry.access);
   const errorPages = Object.keys(entry.errorPages).length === 0 ? null : new ErrorPages(entry.errorPages);
   const services = entry.services.map((service): EdgeService => {
@@ -80,10 +85,21 @@ export function edgeApp(entry: AppEntry, parts: EdgeAppParts, before: EdgeApp | 
     const ranking = rankingOf(machines, service.autoStart, rules);
     const detour = detourOf(ranking.ranked, machines, service.autoStart, { ...rules, warmDetour: entry.warmDetour });
     const retryBudget = before?.services.find(({ key }) => key === service.key)?.retryBudget ?? new RetryBudget();
-    const own = { rules, detour, outliers, wakeTimeoutMs, errorPages, access, traffic: traffic.app(entry.name), retryBudget };
+    const affinity = affinityOf(entry, { ...service, machines }, cookies);
+    const own = { rules, detour, outliers, wakeTimeoutMs, errorPages, access, affinity, traffic: traffic.app(entry.name), retryBudget };
     return { ...service, ...ranking, machines, ...own };
   });
   return { ...entry, services };
+}
+
+/** null where the app asks for nothing of the kind, the usual case. */
+export function affinityOf(
+  { name: app, sticky, primary }: AppEntry,
+  { stickyCookie: cookie, machines }: Pick<ServiceEntry, "stickyCookie" | "machines">,
+  cookies: SignedCookies,
+): Affinity | null {
+  if (sticky === null && primary === null) return null;
+  return new Affinity({ app, sticky: sticky === null ? null : { cookie, ...sticky }, primary, machines, cookies });
 }
 
 /** The service as it would be with these of its machines alone. */

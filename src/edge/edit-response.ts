@@ -29,5 +29,6 @@ export function editResponse(head: ResponseHead, options: HttpOptions, own: OwnF
     fields.remove(name);
     for (const value of values) fields.add(name, value);
   }
+  if (own.cookies !== null) for (const cookie of own.cookies) fields.add("set-cookie", cookie);
   return edited;
 }

@@ -11,6 +11,7 @@ import type { Aim } from "../core/aim.ts";
 import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import type { CarriedExchange, Carrier } from "../upstream/connection.ts";
 import { clientLines, machineFields, machineHead, type AddedField, type ClientFacts, type RequestFacts } from "../upstream/forward.ts";
+import type { Bond } from "./affinity.ts";
 import { isInPanic, type Attempted } from "./attempts.ts";
 import type { BackOff } from "./back-off.ts";
 import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
@@ -57,6 +58,9 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   aim: Aim | null = null;
   /** What a request brings along that was sent on its way by more than nearness; null for the usual one. */
   steered: Steered | null = null;
+  /** What its client did before, and what it is to do itself; null where the app asks for nothing of the kind. */
+  bond: Bond | null = null;
+  cookies: readonly string[] | null = null;
   attempts = 0;
   wasSeen = false;
   backOff: BackOff | null = null;

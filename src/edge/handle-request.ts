@@ -16,6 +16,7 @@ import { forward, type ClientFacts } from "../upstream/forward.ts";
 import { isRetryable } from "../upstream/retryable.ts";
 import { assign, isKeptOut, isTooLong } from "./admission.ts";
 import type { Attempts } from "./attempts.ts";
+import { bind, cookiesOf } from "./bind.ts";
 import { challengeToken, type ChallengeAnswers } from "./challenge-answers.ts";
 import type { ClientChannel } from "./client-channel.ts";
 import type { Compressors } from "./compressor.ts";
@@ -31,7 +32,7 @@ import { httpsLocation, type HttpsPorts } from "./redirects.ts";
 import { Replays } from "./replays.ts";
 import { respondWithError } from "./respond.ts";
 import { Steered } from "./steered.ts";
-import { wishOf } from "./steering.ts";
+import { type Wish, wishOf } from "./steering.ts";
 
 export interface RequestHandlerOptions {
   readonly router: Router<EdgeService, EdgeApp>;
@@ -100,6 +101,7 @@ export class RequestHandler implements ExchangeDriver {
   }
 
   onAnswer(exchange: Exchange, head: ResponseHead): void {
+    if (exchange.bond !== null) exchange.cookies = cookiesOf(exchange, exchange.bond, head);
     if (head.fields.find(FIELD.kittiwakeBusy) !== -1) this.#onBusyWord(exchange, head);
     // A body that streams takes as long as its client, and errors are quick: neither says how busy the machine is.
     const wasWhole = exchange.requestBody === "none" || canBeHeld(exchange.head, this.heldBodyBytes);
@@ -255,19 +257,22 @@ export class RequestHandler implements ExchangeDriver {
     if (isKeptOut(exchange)) return;
     if (app.hsts !== null && channel.client.scheme === "https") exchange.hsts = this.#hsts(app.hsts, head.host);
     if (isTooLong(exchange)) return;
-    if (head.fields.find(FIELD.flySteering) !== -1) this.#steer(exchange, app);
+    const wish = head.fields.find(FIELD.flySteering) === -1 ? null : this.#steer(exchange, app);
+    bind(exchange, wish);
     route.service.retryBudget.count(exchange.startedMs);
     if (!exchange.holdsBody()) this.attempts.route(exchange);
   }
 
-  #steer(exchange: Exchange, app: EdgeApp): void {
+  #steer(exchange: Exchange, app: EdgeApp): Wish | null {
     const { head } = exchange;
-    if (app.steering === "trusted" && !this.#options.trustedProxies.has(exchange.client.ip)) return;
-    const { aim, preferred } = wishOf(head.fields);
-    exchange.aim = aim;
-    if (preferred === null) return;
-    exchange.steered = new Steered();
-    exchange.steered.preferred = preferred;
+    if (app.steering === "trusted" && !this.#options.trustedProxies.has(exchange.client.ip)) return null;
+    const wish = wishOf(head.fields);
+    exchange.aim = wish.aim;
+    if (wish.preferred !== null) {
+      exchange.steered = new Steered();
+      exchange.steered.preferred = wish.preferred;
+    }
+    return wish;
   }
 
   /** To its service as it is after a wait; if that is gone, another one may have its public port now. */

@@ -12,6 +12,7 @@ import type { Route, Router } from "../routing/router.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import { assign, isKeptOut, isTooLong } from "./admission.ts";
 import type { Attempts } from "./attempts.ts";
+import { bind } from "./bind.ts";
 import { identityAt } from "./client-certificate.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import type { Exchange } from "./exchange.ts";
@@ -129,6 +130,8 @@ export class Replays {
     steered.isSeeking = true;
     if (order.timeoutMs !== null) steered.patience = new IdleWatch(deadlines, order.timeoutMs, () => this.#onTimeout(exchange));
     exchange.aim = aimOf(order, machine.id);
+    // The app was named and no more: what writes is for its primary region.
+    if (exchange.aim === null) bind(exchange, null);
     attempts.route(exchange);
   }
 

@@ -11,11 +11,11 @@ export function ownLines(head: ResponseHead, own: OwnFacts): string {
   const date = fields.find(FIELD.date) === -1 ? `date: ${new Date().toUTCString()}\r\n` : "";
   const hsts = own.hsts === null || fields.find(FIELD.strictTransportSecurity) !== -1 ? "" : `strict-transport-security: ${own.hsts}\r\n`;
   const panic = own.isPanic ? "kittiwake-panic: 1\r\n" : "";
-  if (fields.find(FIELD.via) === -1)
-    return `${date}${hsts}${panic}server: kittiwake\r\nvia: 1.1 kittiwake\r\nfly-request-id: ${own.id}\r\n`;
+  const rare = own.cookies === null ? panic : panic + own.cookies.map((cookie) => `set-cookie: ${cookie}\r\n`).join("");
+  if (fields.find(FIELD.via) === -1) return `${date}${hsts}${rare}server: kittiwake\r\nvia: 1.1 kittiwake\r\nfly-request-id: ${own.id}\r\n`;
   let via = "";
   for (let i = 0; i < fields.count; i++) if (fields.id(i) === FIELD.via) via += `${fields.value(i)}, `;
-  return `${date}${hsts}${panic}server: kittiwake\r\nvia: ${via}1.1 kittiwake\r\nfly-request-id: ${own.id}\r\n`;
+  return `${date}${hsts}${rare}server: kittiwake\r\nvia: ${via}1.1 kittiwake\r\nfly-request-id: ${own.id}\r\n`;
 }
 
 /** For a response of the edge's own. */

@@ -10,6 +10,8 @@ export interface Wish {
   readonly aim: Aim | null;
   /** The machine that is preferred; null: none. */
   readonly preferred: string | null;
+  /** It is served there or not at all, as far as the client has a say. */
+  readonly isForced: boolean;
 }
 
 /**
@@ -18,16 +20,16 @@ export interface Wish {
  */
 export function wishOf(fields: Fields): Wish {
   const machine = joinedValue(fields, "fly-force-instance-id");
-  if (machine !== null) return { aim: atMachine(machine, null), preferred: null };
+  if (machine !== null) return { aim: atMachine(machine, null), preferred: null, isForced: true };
   const preferred = joinedValue(fields, "fly-prefer-instance-id");
-  const regions = aimAtListed(fields);
-  if (preferred === null || !isMachineId(preferred)) return { aim: regions, preferred };
-  return { aim: aimAtMachine(preferred, null, regions ?? aimAnywhere()), preferred };
+  const forced = joinedValue(fields, "fly-force-region");
+  const isForced = forced !== null;
+  const regions = isForced ? aimAtRegions(forced.split(","), null, null) : aimAtPreferred(fields);
+  if (preferred === null || !isMachineId(preferred)) return { aim: regions, preferred, isForced };
+  return { aim: aimAtMachine(preferred, null, regions ?? aimAnywhere()), preferred, isForced };
 }
 
-function aimAtListed(fields: Fields): Aim | null {
-  const forced = joinedValue(fields, "fly-force-region");
-  if (forced !== null) return aimAtRegions(forced.split(","), null, null);
+function aimAtPreferred(fields: Fields): Aim | null {
   const preferred = joinedValue(fields, "fly-prefer-region");
   return preferred === null ? null : aimAtRegions(preferred.split(","), null, aimAnywhere());
 }

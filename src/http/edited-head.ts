@@ -1,6 +1,6 @@
 // A response's head that may be changed on its way: a copy of another one, whichever protocol that came over, and itself fit for any.
 
-import { FIELD } from "./field-names.ts";
+import { FIELD, fieldId } from "./field-names.ts";
 import type { BodyKind, Fields, ResponseHead } from "./message.ts";
 
 export class EditedFields implements Fields {
@@ -18,10 +18,10 @@ export class EditedFields implements Fields {
     return copy;
   }
 
-  /** @param fields the names in lower case */
+  /** As a message has them. @param fields the names in lower case */
   static of(fields: Iterable<readonly [name: string, value: string]>): EditedFields {
     const made = new EditedFields();
-    for (const [name, value] of fields) made.add(name, value);
+    for (const [name, value] of fields) made.#push(fieldId(Buffer.from(name, "latin1"), 0, name.length), name, value);
     return made;
   }
 

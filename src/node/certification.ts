@@ -1,6 +1,7 @@
 // Certificates and all that goes with them on the main thread, put together: where they are kept, who orders them, who answers for names,
 // and what the workers ask and are told. Part of the composition root.
 
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -53,6 +54,7 @@ interface Parts {
   readonly authority: Authority | null;
   readonly certificates: Certificates;
   readonly tickets: SessionTickets;
+  readonly cookieKeys: () => readonly Buffer[];
 }
 
 /** A store that works takes milliseconds. */
@@ -78,7 +80,14 @@ export class Certification implements AsyncDisposable {
     const { config, store, secret: environment, catalog, workers, metrics, log } = options;
     const ca = await LocalCa.open(join(config.dataDir, "ca"), { log });
     const path = join(config.dataDir, "secret.key");
-    const secret = await Secret.open({ path, environment, isInUse: () => hasSealed(store), log });
+    // Where there is no secret, what clients are given lasts as long as this process.
+    const ownKey = randomBytes(32);
+    const cookieKeys = (): readonly Buffer[] => {
+      const keys = secret.derived("cookies");
+      return keys.length > 0 ? keys : [ownKey];
+    };
+    const onChange = (): void => workers.broadcast({ type: "cookie_keys", keys: cookieKeys() });
+    const secret: Secret = await Secret.open({ path, environment, isInUse: () => hasSealed(store), onChange, log });
     const vault: Vault = new Vault({
       store,
       secret,
@@ -115,12 +124,17 @@ export class Certification implements AsyncDisposable {
       log,
     });
     const tickets = new SessionTickets({ store, secret, onChange: (keys) => workers.broadcast({ type: "ticket_keys", keys }), log });
-    return new Certification(options, { vault, challenges, authority, certificates, tickets }, secret);
+    return new Certification(options, { vault, challenges, authority, certificates, tickets, cookieKeys }, secret);
   }
 
   /** What a worker begins with. */
   get ticketKeys(): SessionTickets["inForce"] {
     return this.#parts.tickets.inForce;
+  }
+
+  /** What a worker begins with: 32 bytes each, the same on every node with the same secret. The first one signs. */
+  get cookieKeys(): readonly Buffer[] {
+    return this.#parts.cookieKeys();
   }
 
   /** What a worker begins with. */

@@ -16,11 +16,11 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Latency } from "../catalog/latency.ts";
 import type { LoadTable } from "../catalog/load-table.ts";
 import type { MachineLoad } from "../catalog/machine-load.ts";
-import { wishOf } from "../edge/steering.ts";
-import { EditedFields } from "../http/edited-head.ts";
+import { SignedCookies } from "../edge/signed-cookies.ts";
 import { explain, type Explanation } from "../routing/explain.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Host } from "../wake/host.ts";
+import { askedOf } from "./asked.ts";
 import type { PublicListeners } from "./public-listeners.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
@@ -38,6 +38,8 @@ export interface ControlOptions {
   readonly listeners: PublicListeners;
   readonly metrics: Metrics;
   readonly certificates: CertificateControl;
+  /** Of the edge's own cookies. */
+  readonly cookieKeys: () => readonly Uint8Array[];
   /** Brings a new configuration into force. */
   readonly onReload: (next: UsableConfig) => Promise<void>;
   readonly onReloaded: (result: ReloadResult) => void;
@@ -108,20 +110,20 @@ export class Control implements NodeControl {
     return await this.#options.host.suspend(app, machineId);
   }
 
-  explain({ url, region, client, headers, whatIf }: ExplainQuestion): Explanation {
-    const { catalog, load, latency } = this.#options;
+  explain(question: ExplainQuestion): Explanation {
+    const { catalog, load, latency, cookieKeys } = this.#options;
     const { node } = this.#config;
-    return explain(catalog.entries, url, {
-      region: region ?? node.region,
+    const { client, whatIf } = question;
+    const cookies = new SignedCookies({ keys: cookieKeys(), now: Date.now });
+    // A client that is not known may be anybody.
+    const isTrusted = client !== null && new AddressSet(node.edge.trustedProxies).has(client);
+    return explain(catalog.entries, question.url, {
+      region: question.region ?? node.region,
       latency: latency(),
       count: (slot) => load.count(slot),
       listeners: this.#listeners(),
       client,
-      wish: ({ steering }) => {
-        // A client that is not known may be anybody.
-        const isAllowed = steering === "any" || (client !== null && new AddressSet(node.edge.trustedProxies).has(client));
-        return isAllowed ? wishOf(EditedFields.of(headers)).aim : null;
-      },
+      asked: (app, service, path) => askedOf(app, service, { ...question, path, isTrusted, cookies }),
       whatIf,
     });
   }

@@ -17,6 +17,8 @@ export interface WorkerData {
   readonly addresses: SharedArrayBuffer;
   /** 48 bytes: sessions resume on every worker. */
   readonly ticketKeys: Uint8Array;
+  /** 32 bytes each, for the edge's own cookies: the first one signs. */
+  readonly cookieKeys: readonly Uint8Array[];
   /** For clients that name no known host, where an app takes them. */
   readonly selfSigned: { readonly certificatePem: string; readonly privateKeyPem: string };
   /** Any ClientHello may be the validation of a challenge that this worker has not heard of yet. */
@@ -86,6 +88,8 @@ export type ToWorker =
   | { readonly type: "https_ports"; readonly ports: HttpsPorts }
   /** Takes the place of the keys that it was born with. */
   | { readonly type: "ticket_keys"; readonly keys: Uint8Array }
+  /** Likewise. */
+  | { readonly type: "cookie_keys"; readonly keys: readonly Uint8Array[] }
   | { readonly type: "certificate"; readonly hostname: string; readonly certificate: IssuedCertificate }
   /** Those that the worker has for these names are no longer the right ones. */
   | { readonly type: "certificates_changed"; readonly names: readonly string[] }

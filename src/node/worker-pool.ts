@@ -12,9 +12,11 @@ import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./worker-m
 
 export interface WorkerPoolOptions {
   readonly count: number;
-  readonly data: Omit<WorkerData, "index" | "ticketKeys">;
+  readonly data: Omit<WorkerData, "index" | "ticketKeys" | "cookieKeys">;
   /** Those in force now; workers that are up are told of a change. */
   readonly ticketKeys: () => Uint8Array;
+  /** Likewise. */
+  readonly cookieKeys: () => readonly Uint8Array[];
   /** All apps as they are now: what a new worker is told first. */
   readonly entries: () => readonly AppEntry[];
   /** What it is told next. */
@@ -192,7 +194,8 @@ export class WorkerPool {
   }
 
   #spawn(member: Member): void {
-    const workerData: WorkerData = { ...this.#options.data, index: member.index, ticketKeys: this.#options.ticketKeys() };
+    const { data, ticketKeys, cookieKeys } = this.#options;
+    const workerData: WorkerData = { ...data, index: member.index, ticketKeys: ticketKeys(), cookieKeys: cookieKeys() };
     // Its file has the ending of this one: .ts from source, .js in the package.
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
     const options = { workerData, name: `worker-${member.index}`, resourceLimits: RESOURCE_LIMITS };

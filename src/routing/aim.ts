@@ -25,6 +25,8 @@ export class AimedClaims<Machine extends Candidate, Service extends Aimable<Mach
   readonly #balancer: Balancer;
   readonly #narrowed: (service: Service, machines: readonly Machine[]) => Service;
   readonly #parts = new WeakMap<Service, Map<string, Service>>();
+  /** By id. */
+  readonly #machines = new WeakMap<Service, Map<string, Machine>>();
 
   /** @param narrowed the service as it would be with these machines alone */
   constructor(balancer: Balancer, narrowed: (service: Service, machines: readonly Machine[]) => Service) {
@@ -57,11 +59,23 @@ export class AimedClaims<Machine extends Candidate, Service extends Aimable<Mach
       if (parts.size >= MOST_TARGETS) parts.clear();
       part = this.#narrowed(
         service,
-        service.machines.filter((machine) => isInTarget(wanted, machine)),
+        this.#within(service, wanted).filter((machine) => isInTarget(wanted, machine)),
       );
       parts.set(wanted.key, part);
     }
     return part;
+  }
+
+  /** Those that are worth a look: of a service with more machines than targets are remembered for, all of which clients ask for. */
+  #within(service: Service, { machine: id }: Target): readonly Machine[] {
+    if (id === null || service.machines.length <= MOST_TARGETS) return service.machines;
+    let machines = this.#machines.get(service);
+    if (machines === undefined) {
+      machines = new Map(service.machines.map((machine) => [machine.id, machine]));
+      this.#machines.set(service, machines);
+    }
+    const machine = machines.get(id);
+    return machine === undefined ? [] : [machine];
   }
 }
 

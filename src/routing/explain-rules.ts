@@ -7,7 +7,7 @@ import type { AppEntry } from "../catalog/entry.ts";
 
 /** One rule, and what it says of the request. */
 export interface ExplainedRule {
-  readonly rule: "host" | "force_https" | "access" | "steering" | "policy" | "what_if";
+  readonly rule: "host" | "force_https" | "access" | "primary" | "sticky" | "steering" | "policy" | "what_if";
   readonly verdict: string;
 }
 

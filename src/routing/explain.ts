@@ -71,9 +71,15 @@ export interface ExplainView {
   readonly listeners: readonly { readonly publicPort: number; readonly port: number }[];
   /** Address of the client; null: not given. */
   readonly client?: string | null;
-  /** What the headers of the request ask for of an app's machines. */
-  readonly wish?: (app: AppEntry) => Aim | null;
+  /** What the request asks for of an app's machines. `path` has the query; `service` is null where there is none on the port. */
+  readonly asked?: (app: AppEntry, service: ServiceEntry | null, path: string) => Asked;
   readonly whatIf?: WhatIf;
+}
+
+export interface Asked {
+  readonly aim: Aim | null;
+  /** Why, where the app has rules for it. */
+  readonly rules: readonly ExplainedRule[];
 }
 
 /** Machines and regions as they might be. */
@@ -85,6 +91,7 @@ export interface WhatIf {
 }
 
 const AS_IT_IS: WhatIf = { down: [], load: {} };
+const NOTHING: Asked = { aim: null, rules: [] };
 
 /**
  * Follows a URL to a machine without sending anything. A URL without a scheme is taken as HTTPS. Throws `bad_request` for what is no
@@ -102,12 +109,13 @@ export function explain(entries: Iterable<AppEntry>, url: string, view: ExplainV
   const service = (redirectsToHttps ? (router.route(app, 443) ?? route) : route)?.service ?? null;
   const { host, publicPort } = target;
   const { client = null, whatIf = AS_IT_IS } = view;
-  const aim = view.wish?.(app) ?? null;
+  const { aim, rules: reasons } = view.asked?.(app, service, target.path) ?? NOTHING;
   checkWhatIf(app, whatIf);
   const rules: ExplainedRule[] = [
     { rule: "host", verdict: `"${host}" is a name of app ${app.name}` },
     { rule: "force_https", verdict: redirectsToHttps ? "301 to HTTPS" : target.scheme === "https" ? "came by HTTPS" : "not asked for" },
     { rule: "access", verdict: accessVerdict(app.access, client) },
+    ...reasons,
     { rule: "steering", verdict: steeringVerdict(aim) },
     { rule: "policy", verdict: policyVerdict(app) },
     ...whatIf.down.map((name) => ({ rule: "what_if", verdict: `${name} is taken as down` }) as const),
@@ -213,6 +221,7 @@ interface Target {
   readonly url: string;
   readonly scheme: "http" | "https";
   readonly host: string;
+  readonly path: string;
   readonly publicPort: number;
 }
 
@@ -225,7 +234,7 @@ function parseTarget(text: string, listeners: ExplainView["listeners"]): Target 
   const usual = scheme === "https" ? 443 : 80;
   const port = url.port === "" ? usual : Number(url.port);
   const publicPort = listeners.find((listener) => listener.port === port)?.publicPort ?? port;
-  return { url: url.href, scheme, host: url.hostname.replace(/\.$/, ""), publicPort };
+  return { url: url.href, scheme, host: url.hostname.replace(/\.$/, ""), path: `${url.pathname}${url.search}`, publicPort };
 }
 
 function inOrder(machines: readonly LocatedMachine[], { groups }: Ranked<LocatedMachine>): LocatedMachine[] {

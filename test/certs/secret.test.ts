@@ -55,6 +55,26 @@ describe("the secret", () => {
     }
   });
 
+  test("gives keys for other purposes, the same wherever it is, in the order of its own, and tells when they change", async () => {
+    using scratch = new ScratchDirectory();
+    let changes = 0;
+    const onChange = (): void => void changes++;
+    const secret = await Secret.open(options(scratch, { onChange }));
+    const [first] = secret.derived("cookies");
+    assert.equal(first!.length, 32);
+    assert.deepEqual((await Secret.open(options(scratch))).derived("cookies"), [first]);
+    assert.notDeepEqual(secret.derived("another"), [first]);
+    assert.ok(!readFileSync(options(scratch).path, "utf8").includes(first!.toString("base64")));
+    assert.equal(changes, 0);
+    await secret.addKey();
+    assert.equal(changes, 1);
+    assert.deepEqual(secret.derived("cookies").slice(1), [first]);
+    assert.deepEqual(
+      (await Secret.open(options(scratch, { path: join(scratch.path, "none"), isInUse: async () => true }))).derived("cookies"),
+      [],
+    );
+  });
+
   test("comes from the environment in base64 or hex, and then no file is made", async () => {
     using scratch = new ScratchDirectory();
     const bytes = randomBytes(32);

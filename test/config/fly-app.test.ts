@@ -32,6 +32,8 @@ test("an app with nothing but a name and a command gets every default", (t) => {
     minMachinesRunning: {},
     warmDetour: true,
     steering: "any",
+    sticky: null,
+    primary: null,
     errorPages: {},
     clientAuth: null,
     hsts: null,

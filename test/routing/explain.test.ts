@@ -31,7 +31,15 @@ function machine(description: string, slot: number, changes: Partial<MachineEntr
 
 function service(machines: readonly MachineEntry[], changes: Partial<ServiceEntry> = {}): ServiceEntry {
   const { key, protocol, internalPort, ports } = sampleService();
-  const limits = { autoStart: true, softLimit: 2, hardLimit: 3, maxBodyBytes: null, reusesConnections: true, waitSlot: 999 };
+  const limits = {
+    autoStart: true,
+    softLimit: 2,
+    hardLimit: 3,
+    maxBodyBytes: null,
+    reusesConnections: true,
+    waitSlot: 999,
+    stickyCookie: "kittiwake_sticky",
+  };
   return { app: "hello", key, protocol, internalPort, ports, ...limits, machines, ...changes };
 }
 
@@ -48,6 +56,8 @@ function app(...services: ServiceEntry[]): AppEntry {
     clientAuth: null,
     hsts: null,
     steering: "any",
+    sticky: null,
+    primary: null,
     access: null,
     ...rules,
     outliers,
@@ -377,7 +387,7 @@ describe("issue 5 part 10: every rule that had a say", () => {
   ] as const) {
     test(`steering to ${what}`, () => {
       const load = what.startsWith("a full") ? [3] : [];
-      const explanation = ask(app(service(up("ams", "ord", "nrt"))), { wish: () => aim, load });
+      const explanation = ask(app(service(up("ams", "ord", "nrt"))), { asked: () => ({ aim, rules: [] }), load });
       assert.equal(verdicts(explanation)["steering"], verdict);
       const { outcome: found } = explanation;
       assert.equal("machine" in found ? found.machine : "code" in found && found.code, outcome);

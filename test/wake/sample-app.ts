@@ -50,6 +50,8 @@ export function sampleApp(changes: Partial<App> = {}): App {
     minMachinesRunning: {},
     warmDetour: true,
     steering: "any",
+    sticky: null,
+    primary: null,
     errorPages: {},
     clientAuth: null,
     hsts: null,

@@ -12,6 +12,8 @@ export interface ExplainOptions extends GlobalOptions {
   readonly from?: string;
   /** Address of the client. */
   readonly client?: string;
+  /** Of the request; GET if there is none. */
+  readonly method?: string;
   /** Of the request, as `name: value`. */
   readonly header?: readonly string[];
   /** Regions and machines that are taken as down. */
@@ -24,10 +26,11 @@ type Explanation = Awaited<ReturnType<AdminClient["explain"]>>;
 
 export async function explain(url: string, options: ExplainOptions, terminal: Terminal): Promise<ExitCode> {
   await using client = await connect(options, terminal);
-  const { from, client: address, header = [], down = [], load = [] } = options;
+  const { from, client: address, method, header = [], down = [], load = [] } = options;
   const explanation = await client.explain(url, [
     ...(from === undefined ? [] : [["region", from] as const]),
     ...(address === undefined ? [] : [["client", address] as const]),
+    ...(method === undefined ? [] : [["method", method] as const]),
     ...header.map((text) => ["header", text] as const),
     ...down.map((text) => ["down", text] as const),
     ...load.map((text) => ["load", text] as const),

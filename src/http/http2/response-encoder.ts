@@ -19,6 +19,7 @@ export interface OwnResponseFields {
   /** Where the head has none; null for none. */
   readonly hsts: string | null;
   readonly isPanic: boolean;
+  readonly cookies: readonly string[] | null;
 }
 
 /** Shared by all connections of a worker: only the encoder it writes with belongs to one of them. */
@@ -28,6 +29,7 @@ export class ResponseEncoder {
   readonly #via: FieldEntry;
   readonly #requestIdName: FieldName;
   readonly #contentLengthName: FieldName;
+  readonly #setCookieName: FieldName;
   /** An upgrade's own proof is for the connection that asked for it. */
   readonly #webSocketAcceptName: FieldName;
 
@@ -36,6 +38,7 @@ export class ResponseEncoder {
     this.#server = cache.constant("server", "kittiwake");
     this.#via = cache.constant("via", "1.1 kittiwake");
     this.#requestIdName = cache.name("fly-request-id");
+    this.#setCookieName = cache.name("set-cookie");
     this.#contentLengthName = cache.name("content-length");
     this.#webSocketAcceptName = cache.name("sec-websocket-accept");
   }
@@ -104,6 +107,7 @@ export class ResponseEncoder {
       this.#field(encoder, "strict-transport-security", own.hsts);
     }
     if (own.isPanic) this.#field(encoder, "kittiwake-panic", "1");
+    if (own.cookies !== null) for (const cookie of own.cookies) encoder.text(this.#setCookieName, cookie, 0, cookie.length);
     encoder.entry(this.#server);
     if (fields.find(FIELD.via) === -1) encoder.entry(this.#via);
     else encodeField(encoder, this.#cache, this.#via.field, `${joinedBefore(fields, FIELD.via)}${this.#via.value}`);
