@@ -156,8 +156,8 @@ class Worker {
         this.#slab.flush();
       },
     });
-    const hints = new WakeHints(this.#deadlines, ({ app, key }, reason) =>
-      this.#send({ type: "wake", app, service: key, reason, target: null }),
+    const hints = new WakeHints(this.#deadlines, ({ app, key }, reason, target) =>
+      this.#send({ type: "wake", app, service: key, reason, target }),
     );
     this.#attempts = new Attempts({
       router: this.#router,
@@ -168,8 +168,8 @@ class Worker {
       random: Math.random,
       maxAttempts: limits.attempts,
       maxWaiting: limits.waitingPerApp,
-      onBusy: (service) => hints.give(service, "busy"),
-      onDetour: (service) => hints.give(service, "detour"),
+      onBusy: (service, target) => hints.give(service, "busy", target),
+      onDetour: (service) => hints.give(service, "detour", null),
       onPanic: (service, machine) => health.onPanic(service, machine),
       onServedAfterWake: (service, machine, heldMs) => this.#send({ type: "served", app: service.app, machine: machine.id, heldMs }),
     });

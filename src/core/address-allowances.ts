@@ -3,12 +3,14 @@
 
 import { LRUCache } from "lru-cache";
 import { Allowance } from "./allowance.ts";
+import { IP_WORDS, parseIp } from "./ip-address.ts";
 
 const MOST_ADDRESSES = 10_000;
 
 export class AddressAllowances {
   readonly #most: number;
   readonly #perSecond: number;
+  readonly #words = new Uint32Array(IP_WORDS);
   readonly #byNetwork = new LRUCache<string, Allowance>({ max: MOST_ADDRESSES });
 
   constructor(most: number, perSecond: number) {
@@ -17,7 +19,7 @@ export class AddressAllowances {
   }
 
   of(ip: string, nowMs: number): Allowance {
-    const network = networkOf(ip);
+    const network = networkOf(ip, this.#words);
     let allowance = this.#byNetwork.get(network);
     if (allowance === undefined) this.#byNetwork.set(network, (allowance = new Allowance(this.#most, this.#perSecond, nowMs)));
     return allowance;
@@ -25,11 +27,8 @@ export class AddressAllowances {
 }
 
 /** Of IPv6 the first 64 bits, since whoever has one address of such a network has all of them (RFC 4291 section 2.5.1). */
-function networkOf(ip: string): string {
-  if (!ip.includes(":")) return ip;
-  const groups = ip
-    .split("::")[0]!
-    .split(":")
-    .filter((group) => group !== "");
-  return Array.from({ length: 4 }, (_, i) => groups[i] ?? "0").join(":");
+function networkOf(ip: string, words: Uint32Array): string {
+  const family = parseIp(ip, words);
+  if (family === null) return ip;
+  return family === 4 ? `4 ${words[3]}` : `6 ${words[0]} ${words[1]}`;
 }

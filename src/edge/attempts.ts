@@ -2,7 +2,7 @@
 // What becomes of it there is its own business; a place is given back by whoever was given it. Where no machine can be reached it waits,
 // and tries all of them again.
 
-import type { Aim } from "../core/aim.ts";
+import type { Aim, Target } from "../core/aim.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import { AimedClaims } from "../routing/aim.ts";
@@ -57,8 +57,11 @@ export interface AttemptsOptions {
   readonly maxAttempts: number;
   /** Most that wait between attempts at once, in this worker. */
   readonly maxWaiting: number;
-  /** All running machines are above their soft limit and another could be woken. Called often; the receiver thins it out. */
-  readonly onBusy: (service: EdgeService) => void;
+  /**
+   * All running machines are above their soft limit and another could be woken. Called often; the receiver thins it out. With a target
+   * that is so of its machines, which are all that the service has here.
+   */
+  readonly onBusy: (service: EdgeService, target: Target | null) => void;
   /** Every machine that runs fails its checks, and the best of them is tried. Called often; the receiver thins it out. */
   readonly onPanic: (service: EdgeService, machine: EdgeMachine) => void;
   /** A machine answers that is further off than one that sleeps. Called often, as `onBusy`. */
@@ -122,6 +125,9 @@ export class Attempts {
     if (one.attempts >= this.#options.maxAttempts) return one.refuse(isInPanic(one) ? "no_healthy_machine" : error.code);
     if (machine !== null) (one.tried ??= []).push(machine);
     one.code = error.code;
+    // Each costs the client a time-out, so that there are not as many of them as of refusals, which cost nothing.
+    if (error.code === "connect_timeout" && !this.#backOffOf(one).outlasts())
+      return one.refuse(isInPanic(one) ? "no_healthy_machine" : error.code);
     // One attempt, one picture of the app: the failure may be how its change shows first.
     one.service = this.current(one) ?? one.service;
     this.route(one);
@@ -227,15 +233,21 @@ export class Attempts {
 
   #attempt(one: Attempted, machine: EdgeMachine): void {
     const service = one.service!;
-    const { balancer, onBusy, onDetour, onPanic } = this.#options;
+    const { balancer, onDetour, onPanic } = this.#options;
     one.machine = machine;
     one.lastMachine = machine;
     one.attempts++;
     one.code = null;
     if (machine.health === "critical") onPanic(service, machine);
-    if (service.ranked.hasWakeable && balancer.isBusy(machine, service.softLimit)) onBusy(service);
+    if (service.ranked.hasWakeable && balancer.isBusy(machine, service.softLimit)) this.#askForMore(one);
     if (service.detour === "detour" && one.aim === null) onDetour(service);
     one.attempt(machine);
+  }
+
+  /** What runs is busy: another one is to be woken, where there is one among those that it may go to (reference sections 3.2 and 6.2). */
+  #askForMore(one: Attempted): void {
+    const service = this.#aimedAt(one);
+    if (service.ranked.hasWakeable) this.#options.onBusy(service, one.aim?.target ?? null);
   }
 
   #waitsForNear({ waitSlot }: EdgeService): boolean {
@@ -275,12 +287,19 @@ export class Attempts {
   }
 
   #beginBackOff(one: Attempted): boolean {
-    const { deadlines, random, maxWaiting } = this.#options;
-    if (this.#backingOff >= maxWaiting) return false;
-    one.backOff ??= new BackOff({ deadlines, random, withinMs: one.service!.wakeTimeoutMs, onOver: () => this.#onBackedOff(one) });
-    if (!one.backOff.begin(this.#backingOff)) return false;
+    if (this.#backingOff >= this.#options.maxWaiting || !this.#backOffOf(one).begin(this.#backingOff)) return false;
     this.#backingOff++;
     return true;
+  }
+
+  #backOffOf(one: Attempted): BackOff {
+    const { deadlines, random } = this.#options;
+    return (one.backOff ??= new BackOff({
+      deadlines,
+      random,
+      withinMs: one.service!.wakeTimeoutMs,
+      onOver: () => this.#onBackedOff(one),
+    }));
   }
 
   #onBackedOff(one: Attempted): void {
@@ -293,6 +312,8 @@ export class Attempts {
     one.isWaiting = true;
     one.waitsFor = waitsFor;
     one.heldSinceMs = performance.now();
+    // Whoever took the last place has asked for another machine, but that may have been in vain, or long ago.
+    if (waitsFor === "full") this.#askForMore(one);
     try {
       this.#options.gate.hold(one.service!, one);
     } catch (error) {

@@ -7,6 +7,11 @@ import type { Deadlines, Timed } from "../core/deadlines.ts";
 
 /** With a machine alone, forty attempts take about eight seconds; reference section 2.7 has eight to ten for fifteen. */
 const WAIT = { minMs: 50, maxMs: 250 };
+/**
+ * A machine that refuses is often just being restarted; one that does not answer at all is gone, and each attempt to find out takes as long
+ * as `upstream_connect`. HAProxy makes four connects of five seconds by default.
+ */
+const MOST_TIME_OUTS = 3;
 
 export interface BackOffOptions {
   readonly deadlines: Deadlines;
@@ -22,6 +27,7 @@ export class BackOff implements Timed {
   readonly #options: BackOffOptions;
   readonly #untilMs: number;
   #rounds = 0;
+  #timeOuts = 0;
 
   constructor(options: BackOffOptions) {
     this.#options = options;
@@ -32,12 +38,19 @@ export class BackOff implements Timed {
     return this.deadlineMs !== Infinity;
   }
 
+  /** One more machine did not answer at all. False: its time is up, and no other one is to be tried. */
+  outlasts(): boolean {
+    this.#timeOuts++;
+    return this.#options.deadlines.nowMs <= this.#untilMs;
+  }
+
   /**
-   * False: its time is up.
+   * False: its time is up, or it was lost on machines that do not answer.
    *
    * @param others who wait as well: all together may try a thousand times a second
    */
   begin(others: number): boolean {
+    if (this.#timeOuts >= MOST_TIME_OUTS) return false;
     const { deadlines, random } = this.#options;
     const waitMs = backoffMs(++this.#rounds, { ...WAIT, maxMs: Math.max(WAIT.maxMs, 2 * others) }, random());
     const deadlineMs = deadlines.nowMs + waitMs;

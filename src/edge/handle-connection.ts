@@ -81,14 +81,16 @@ export class RoutedConnection implements Attempted, LoggedConnection {
   }
 
   /** Looks for a machine, if its client may have one. */
-  begin(): void {
-    const { traffic, access } = this.service;
-    traffic.connects++;
-    if (access !== null) {
-      const code = this.#enter(access, this.facts.ends.sourceIp);
-      if (code !== null) return this.refuse(code);
-    }
-    this.#handler.attempts.route(this);
+  begin(refusal: ErrorCode | null = this.admit()): void {
+    this.service.traffic.connects++;
+    if (refusal === null) this.#handler.attempts.route(this);
+    else this.refuse(refusal);
+  }
+
+  /** Why its client may not have it; null when it may. Asked once; what it takes of what the client's address may have, its end gives back. */
+  admit(): ErrorCode | null {
+    const { access } = this.service;
+    return access === null ? null : this.#enter(access, this.facts.ends.sourceIp);
   }
 
   attempt(machine: EdgeMachine): void {
@@ -153,7 +155,6 @@ export class RoutedConnection implements Attempted, LoggedConnection {
     this.#handler.attempts.leave(this);
   }
 
-  /** Why its client may not have it; null when it may. */
   #enter(access: Access, ip: string): ErrorCode | null {
     const code = access.refusal(ip);
     if (code !== null) return code;

@@ -101,6 +101,12 @@ export class UdpListener {
     }
     const ends = { sourceIp, sourcePort, destinationIp: host, destinationPort: publicPort };
     const session = new UdpSession(ends, only.route, this.#context, (reply) => this.#socket.send(reply, sourcePort, sourceIp));
+    // Nobody is told, so that whoever is refused goes on sending: that must not cost a session and a line of the log for each datagram.
+    const refusal = session.admit();
+    if (refusal !== null) {
+      onDropped(refusal);
+      return null;
+    }
     this.#sessions.set(keyOf(sourceIp, sourcePort), session);
     session.begin();
     return session;

@@ -46,12 +46,17 @@ export class UdpSession implements Carried, Timed {
     this.#header = route.port.rules.proxyProtocol === null ? null : writeDatagramHeader(ends);
     this.#idleMs = route.port.rules.idleTimeoutMs || context.idleMs;
     this.deadlineMs = context.deadlines.after(this.#idleMs);
-    context.deadlines.add(this);
+  }
+
+  /** Why its client may not have it; null when it may. Asked first, and when there is a reason that is all there is of the session. */
+  admit(): ErrorCode | null {
+    return this.routed.admit();
   }
 
   /** Looks for a machine. */
   begin(): void {
-    this.routed.begin();
+    this.#context.deadlines.add(this);
+    this.routed.begin(null);
   }
 
   onDatagram(datagram: Buffer): void {

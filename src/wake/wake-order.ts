@@ -46,6 +46,7 @@ export function wakeOrder(
   const relaxed = reachable.find(
     (machine) =>
       machine.state === "started" &&
+      machine.health !== "critical" &&
       view.inFlight(machine.id) < service.concurrency.softLimit &&
       (!staysHome || machine.region === view.region),
   );

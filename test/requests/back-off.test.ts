@@ -6,13 +6,17 @@ import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { after, test } from "node:test";
 import { freePort, staticApp } from "../support/backend.ts";
+import { openBlackhole } from "../support/blackhole.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestNode } from "../support/node.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { rawApp } from "../support/raw-apps.ts";
 
 const RAW_PORT = 5000;
+const VANISHED_PORT = 4999;
 const ATTEMPTS = 12;
+/** Default of `upstream_connect`. */
+const CONNECT_MS = 5000;
 /** Of `wake_timeout` in app "brief". */
 const BRIEF_MS = 500;
 
@@ -53,28 +57,40 @@ class Absent {
   }
 }
 
-const names = ["alone", "post", "upload", "left", "gone", "changed", "brief", "raw", "rawgone", "rawleft", "restarted"] as const;
+const names = ["alone", "post", "upload", "left", "gone", "changed", "brief", "raw", "rawgone", "rawleft", "restarted", "good"] as const;
 const machines = Object.fromEntries(await Promise.all(names.map(async (name) => [name, new Absent(await freePort())] as const))) as Record<
   (typeof names)[number],
   Absent
 >;
+const vanished = await openBlackhole();
 const http = names.filter((name) => !name.startsWith("raw"));
 const raw = names.filter((name) => name.startsWith("raw"));
 const brief = (name: string, text: string): string =>
   name === "brief" ? text.replace("[kittiwake]", `[kittiwake]\nwake_timeout = "${BRIEF_MS}ms"`) : text;
 const node = await startTestNode({
   apps: {
+    vanished: staticApp("vanished", vanished.port),
+    rawvanished: rawApp("rawvanished", { machines: [vanished.port], port: `port = ${VANISHED_PORT}` }),
+    partly: staticApp("partly", vanished.port) + alsoAt(vanished.port, machines.good.port),
     ...Object.fromEntries(http.map((name) => [name, brief(name, staticApp(name, machines[name].port))])),
     ...Object.fromEntries(raw.map((name, i) => [name, rawApp(name, { machines: [machines[name].port], port: `port = ${RAW_PORT + i}` })])),
   },
-  ports: raw.map((_, i) => RAW_PORT + i),
+  ports: [VANISHED_PORT, ...raw.map((_, i) => RAW_PORT + i)],
   tables: `[limits]\nattempts = ${ATTEMPTS}\nheld_body_bytes = 0`,
 });
 await eventually(() => names.every((name) => node.node.control.machines(name).every(({ state }) => state === "started")), "the machines");
 after(async () => {
   await node[Symbol.asyncDispose]();
   for (const machine of Object.values(machines)) await machine.leaves();
+  await vanished[Symbol.asyncDispose]();
 });
+
+/** More machines of app "partly". */
+function alsoAt(...ports: readonly number[]): string {
+  return ports
+    .map((port, i) => `\n[[kittiwake.machines]]\nid = "partly-${i + 2}"\nregion = "ams"\naddress = "127.0.0.1:${port}"\n`)
+    .join("");
+}
 
 function head(app: string, method = "GET", more = ""): string {
   return `${method} / HTTP/1.1\r\nhost: ${app}.localhost\r\n${more}\r\n`;
@@ -199,4 +215,35 @@ test("(3.3) nor is a raw connection waited for whose client leaves meanwhile", a
   await machines.rawleft.returns();
   await node.passTime(2000);
   assert.equal(machines.rawleft.accepted, 0);
+});
+
+/** Three times the time-out of a connect, and the waits between them, each up to the next tick of the clock and one more. */
+function assertThreeTimeOuts(passedMs: number): void {
+  assert.ok(passedMs >= 3 * CONNECT_MS && passedMs <= 3 * CONNECT_MS + 1500, String(passedMs));
+}
+
+test("(3.5, 3.6) a machine that does not answer at all is tried three times: then it is 502, long before wake_timeout", async () => {
+  using client = await RawClient.connect(node.httpPort);
+  const hasNews = watch(client.send(head("vanished")));
+  assertThreeTimeOuts(await node.passTimeUntil(hasNews, 250));
+  const answer = await client.response();
+  assert.deepEqual([answer.status, answer.header("kittiwake-error")], [502, "connect_timeout"]);
+  assert.equal(node.node.control.inFlight("vanished-1"), 0);
+});
+
+test("(3.5) so it is for a raw connection, which is reset", async () => {
+  using client = await RawClient.connect(node.boundPort(VANISHED_PORT));
+  const hasNews = watch(client.send("hello"));
+  assertThreeTimeOuts(await node.passTimeUntil(hasNews, 250));
+  await client.untilEnd();
+  assert.ok(client.wasReset);
+});
+
+test("(3.5) but one that answers is found behind those that do not", async () => {
+  await machines.good.returns();
+  using client = await RawClient.connect(node.httpPort);
+  const hasNews = watch(client.send(head("partly")));
+  const passedMs = await node.passTimeUntil(hasNews, 250);
+  assert.ok(passedMs <= 2 * CONNECT_MS + 1000, String(passedMs));
+  assert.equal((await client.response()).body, "GET");
 });

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { Agent } from "node:http";
 import { after, before, describe, test } from "node:test";
+import type { MachineRecord } from "../../src/core/machine.ts";
 import { ask, askMachine, identify, machineOf, processApp, untilMachine, type Identity } from "../support/apps.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
@@ -12,6 +13,8 @@ const APPS = {
   narrow: processApp("narrow", { softLimit: 5, hardLimit: 5 }),
   stuck: processApp("stuck", { softLimit: 2, hardLimit: 2, wakeTimeout: "30s" }),
   busy: processApp("busy", { softLimit: 2, regions: ["ams", "ams"] }),
+  more: processApp("more", { softLimit: 1, hardLimit: 1, regions: ["ams", "ams"] }),
+  aimed: processApp("aimed", { softLimit: 1, hardLimit: 1, regions: ["ams", "nrt", "nrt"] }),
   near: processApp("near", { softLimit: 1, hardLimit: 2, regions: ["ams", "nrt"], autoStop: "off" }),
   even: processApp("even", { softLimit: 100, regions: ["ams", "ams"], autoStop: "off" }),
 };
@@ -68,6 +71,25 @@ describe("a machine at its hard limit", () => {
     for (const answer of await Promise.all(held)) assert.equal(answer.pid, pid);
     assert.equal((await identify(node.httpPort, "stuck")).pid, pid);
   });
+
+  for (const [title, app, region, headers] of [
+    ["", "more", "ams", {}],
+    [" of the region that was asked for", "aimed", "nrt", { "fly-force-region": "nrt" }],
+  ] as const) {
+    test(`(3.2, 6.2) has another one${title} woken by whoever finds it so`, async () => {
+      const there = (): MachineRecord[] => node.node.control.machines(app).filter((machine) => machine.region === region);
+      const held = identify(node.httpPort, app, "/hold", { headers });
+      // Whoever takes the last place asks for one, too; that one is gone again.
+      await node.until(() => there().every(({ state }) => state === "started"));
+      const idle = there().find(({ id }) => node.node.control.inFlight(id) === 0)!;
+      await node.node.control.stop(app, idle.id);
+      assert.equal((await identify(node.httpPort, app, "/", { headers })).machine, idle.id);
+      const woken = node.node.control.machines(app).filter(({ state }) => state === "started");
+      assert.deepEqual(new Set(woken.map((machine) => machine.region)), new Set([region]));
+      for (const machine of woken) await askMachine(machine, "/release");
+      await held;
+    });
+  }
 
   test("sends further requests to the next region, and nearer ones come first again once it has room", async () => {
     await untilMachine(node, "near", ({ state }) => state === "started", "ams");

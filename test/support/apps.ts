@@ -87,6 +87,8 @@ export interface AskOptions {
   /** Default: a connection of its own. */
   readonly agent?: Agent;
   readonly method?: string;
+  /** Beside its host. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
@@ -94,8 +96,9 @@ export interface AskOptions {
 export function ask(port: number, app: string, path = "/", options: AskOptions = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const startedMs = performance.now();
-    const { agent = false, ...rest } = options;
-    const sent = request({ port, host: "127.0.0.1", path, headers: { host: `${app}.localhost` }, agent, ...rest }, (response) => {
+    const { agent = false, headers: more, ...rest } = options;
+    const headers = { host: `${app}.localhost`, ...more };
+    const sent = request({ port, host: "127.0.0.1", path, headers, agent, ...rest }, (response) => {
       const firstByteMs = performance.now() - startedMs;
       const { statusCode: status = 0, headers } = response;
       response

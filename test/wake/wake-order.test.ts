@@ -86,6 +86,14 @@ describe("who is woken", () => {
     assert.deepEqual(order([{ ...critical, health: "critical" }, asleep]), ["nrt stopped"]);
   });
 
+  it("nor does it where the others are busy", () => {
+    const [critical, busy, asleep] = machines("fra started", "ams started", "nrt stopped");
+    assert.ok(critical && busy && asleep);
+    const inFlight = (id: string): number => (id === busy.id ? 2 : 0);
+    assert.deepEqual(order([critical, busy, asleep], "busy", { inFlight }), ["fra started"]);
+    assert.deepEqual(order([{ ...critical, health: "critical" }, busy, asleep], "busy", { inFlight }), ["nrt stopped"]);
+  });
+
   it("local-only never leaves the region of the edge", () => {
     const records = machines("fra stopped", "ams stopped");
     const app = sampleApp({ regionPolicy: "local-only" });
