@@ -6,6 +6,7 @@ import { createAccessLog, type AccessLog } from "./telemetry/access-log.ts";
 import { createLog, logFailure } from "./telemetry/log.ts";
 import { Traffic, type AppTraffic } from "./telemetry/traffic.ts";
 import type { AccessRules } from "./core/app.ts";
+import type { Target } from "./core/aim.ts";
 import { AddressSet } from "./core/address-set.ts";
 import { AddressAllowances } from "./core/address-allowances.ts";
 import { Deadlines } from "./core/deadlines.ts";
@@ -28,6 +29,7 @@ import { Gate } from "./wake/gate.ts";
 import { Access } from "./edge/access.ts";
 import { connectionLine, exchangeLine, unreadableLine, type LoggedConnection } from "./edge/access-line.ts";
 import { ChallengeAnswers } from "./edge/challenge-answers.ts";
+import { Asleep } from "./edge/asleep.ts";
 import { Attempts } from "./edge/attempts.ts";
 import { Compressors } from "./edge/compressor.ts";
 import { countExchange } from "./edge/count-exchange.ts";
@@ -44,6 +46,7 @@ import { Listener, type ListenerTls } from "./edge/listener.ts";
 import { PassiveHealth } from "./edge/passive-health.ts";
 import { Places } from "./edge/places.ts";
 import { SignedCookies } from "./edge/signed-cookies.ts";
+import { WakeGuard } from "./edge/wake-guard.ts";
 import { WakeHints } from "./edge/wake-hints.ts";
 import { UdpListener } from "./edge/udp-listener.ts";
 import type { FromWorker, ListenRequest, ToWorker, WorkerData } from "./node/worker-messages.ts";
@@ -71,6 +74,7 @@ class Worker {
   readonly #gate: Gate;
   readonly #balancer: Balancer;
   readonly #attempts: Attempts;
+  readonly #asleep: Asleep;
   readonly #handler: RequestHandler;
   readonly #connectionHandler: ConnectionHandler;
   readonly #challenges: ChallengeAnswers;
@@ -130,16 +134,14 @@ class Worker {
       deadlines: this.#deadlines,
       cookies: this.#cookies,
       createAccess: (app, rules) => this.#access(app, rules),
+      createWakeGuard: (app, rules) => new WakeGuard({ app, rules, table: this.#addresses, now: () => this.#clock.now() }),
     };
-    this.#gate = new Gate({
-      load,
-      deadlines: this.#deadlines,
-      maxWaiting: limits.waitingPerApp,
-      requestWake: (app, service, target) => {
-        const reason = target === null ? this.#attempts.wakeReason(app, service) : "asleep";
-        this.#send({ type: "wake", app, service, reason, target });
-      },
-    });
+    const requestWake = (app: string, service: string, target: Target | null): void => {
+      const reason = target === null ? this.#attempts.wakeReason(app, service) : "asleep";
+      this.#send({ type: "wake", app, service, reason, target });
+    };
+    const gate = (this.#gate = new Gate({ load, deadlines: this.#deadlines, maxWaiting: limits.waitingPerApp, requestWake }));
+    this.#asleep = new Asleep({ router: this.#router, gate, load, deadlines: this.#deadlines, requestWake });
     this.#challenges = new ChallengeAnswers({
       deadlines: this.#deadlines,
       ask: (kind, name) => this.#send({ type: "challenge_wanted", kind, name }),
@@ -173,7 +175,7 @@ class Worker {
       onPanic: (service, machine) => health.onPanic(service, machine),
       onServedAfterWake: (service, machine, heldMs) => this.#send({ type: "served", app: service.app, machine: machine.id, heldMs }),
     });
-    const shared = { attempts: this.#attempts, outliers: health.outliers, ids: new RequestIds(data.region) };
+    const shared = { attempts: this.#attempts, asleep: this.#asleep, outliers: health.outliers, ids: new RequestIds(data.region) };
     this.#connectionHandler = new ConnectionHandler(shared);
     const { connectionsPerAddress } = limits;
     this.#nodeAccess = connectionsPerAddress === 0 ? null : this.#access("", { allow: [], deny: [], rate: null, connectionsPerAddress });
@@ -268,10 +270,12 @@ class Worker {
         this.#challenges.onUnknown(message.kind, message.name);
         break;
       case "woken":
+        this.#asleep.onWakeOver(message.app, message.service, message.key, null);
         if (message.key === null) this.#attempts.onWakeOver(message.app, message.service);
         this.#gate.onWoken(message.app, message.service, message.key);
         break;
       case "wake_failed":
+        this.#asleep.onWakeOver(message.app, message.service, message.key, message.code);
         if (message.key === null) this.#attempts.onWakeOver(message.app, message.service);
         this.#gate.onWakeFailed(message.app, message.service, new ProxyError(message.code, message.message), message.key);
         break;

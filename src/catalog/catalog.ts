@@ -138,8 +138,8 @@ export class Catalog {
   #build(app: App, records: ReadonlyMap<string, MachineRecord>, wakeMs: ReadonlyMap<string, number>): AppEntry {
     const services = app.services.map((service) => this.#service(app, service, records, wakeMs));
     const { name, hostnames, wakeTimeoutMs, warmDetour, regionPolicy, balance, errorPages } = app;
-    const { clientAuth, hsts, steering, sticky, primary, access, outliers } = app;
-    const routing = { warmDetour, regionPolicy, balance, steering, sticky, primary, outliers };
+    const { clientAuth, hsts, steering, sticky, primary, access, waitPage, wakeGuard, outliers } = app;
+    const routing = { warmDetour, regionPolicy, balance, steering, sticky, primary, waitPage, wakeGuard, outliers };
     return { name, hostnames, services, wakeTimeoutMs, ...routing, errorPages, clientAuth, hsts, access };
   }
 

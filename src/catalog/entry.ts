@@ -11,6 +11,7 @@ import type {
   RegionPolicy,
   Service,
   ServicePort,
+  WakeGuardRules,
 } from "../core/app.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 
@@ -35,6 +36,10 @@ export interface AppEntry {
   /** As in `App`. */
   readonly primary: App["primary"];
   readonly access: AccessRules | null;
+  /** As in `App`. */
+  readonly waitPage: boolean;
+  /** As in `App`. */
+  readonly wakeGuard: WakeGuardRules | null;
   /** As in `App`. */
   readonly outliers: OutlierRules;
 }

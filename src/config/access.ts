@@ -2,12 +2,12 @@
 
 import { z } from "zod";
 
-import type { AccessRules } from "../core/app.ts";
+import type { AccessRules, SpacedRate } from "../core/app.ts";
 import type { Findings } from "./findings.ts";
 import { addressBlock } from "./scalars.ts";
 
 const SECONDS_IN: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
-const MOST = 1_000_000;
+export const MOST = 1_000_000;
 /** Every worker reads them again when they change. */
 const MOST_BLOCKS = 10_000;
 
@@ -17,7 +17,7 @@ interface Rate {
   readonly periodMs: number;
 }
 
-const rate: z.ZodType<Rate, string> = z
+export const rate: z.ZodType<Rate, string> = z
   .string()
   .transform((value, context): Rate => {
     const [, digits = "", unit = ""] = /^(\d{1,7})\/([smh])$/.exec(value) ?? [];
@@ -63,7 +63,8 @@ export function toAccess(document: z.output<typeof access>, findings: Findings):
   return { allow, deny, rate: asked === undefined ? null : spaced(asked, burst ?? asked.count), connectionsPerAddress };
 }
 
-function spaced({ count, periodMs }: Rate, burst: number): AccessRules["rate"] {
+/** One each so often, and a burst ahead of that. */
+export function spaced({ count, periodMs }: Rate, burst: number): SpacedRate {
   const intervalMs = periodMs / count;
   return { intervalMs, toleranceMs: (burst - 1) * intervalMs };
 }

@@ -14,6 +14,7 @@ import { checkMachines } from "./fly-machine-rules.ts";
 import { checkSections } from "./fly-section-rules.ts";
 import { documentServices, toServices } from "./fly-services.ts";
 import type { FlyDocument } from "./fly-toml.ts";
+import { toWakeGuard } from "./wake-guard.ts";
 import { placeMachines } from "./placement.ts";
 import type { GivenMachine, GroupPlacement } from "./placement.ts";
 
@@ -66,6 +67,8 @@ export function toApp(document: FlyDocument, findings: Findings, context: AppCon
     clientAuth: readClientAuth(document, services, findings),
     hsts: toHsts(document, findings),
     access: toAccess(kittiwake.access, findings),
+    waitPage: kittiwake.wait_page,
+    wakeGuard: toWakeGuard(kittiwake.wake_guard, findings),
     outliers: toOutlierRules(kittiwake.outliers),
     checks: toAppChecks(document, groupNames),
   };

@@ -9,6 +9,7 @@ import { primary, stickyKeys } from "./affinity.ts";
 import { pendingSections, topLevelChecks } from "./fly-section-schema.ts";
 import { groupNames, httpService, KILL_SIGNALS, scalarText, service } from "./fly-service-schema.ts";
 import { defineDocument } from "./key-schema.ts";
+import { wakeGuard } from "./wake-guard.ts";
 import { address, byteSize, duration, hostnamePattern, name, path, regionCode } from "./scalars.ts";
 
 /** Ten years: nobody means more. */
@@ -136,6 +137,12 @@ const kittiwake = z
       .describe(
         "While the nearest region sleeps, requests are served by a machine that is awake further off, if the way there is shorter than the wake is expected to take; without it they wait for the nearest.",
       ),
+    wait_page: z
+      .boolean()
+      .default(false)
+      .describe(
+        "A browser that opens a page of the app and would wait longer than a second for a machine to wake gets a page at once that shows how long it takes, and turns into the app's by itself. Everything else is held.",
+      ),
     steering: z
       .enum(["any", "trusted"])
       .default("any")
@@ -164,6 +171,7 @@ const kittiwake = z
     tls: clientTls,
     hsts,
     access,
+    wake_guard: wakeGuard,
     outliers,
     primary,
     machines: z

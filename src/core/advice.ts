@@ -35,6 +35,7 @@ export const ADVICE: Readonly<Record<ErrorCode, string>> = {
   access_denied: "Come from a network that the owner of this site has let in.",
   rate_limited: "Make fewer requests, and wait for as long as retry-after says.",
   too_many_connections: "Use fewer connections at once.",
+  too_many_wakes: "Wait for as long as retry-after says, or until the app is awake.",
   tls_handshake_failed: "Use TLS 1.2 or 1.3.",
 
   // What the edge decided

@@ -46,6 +46,10 @@ export interface App {
   readonly hsts: Hsts | null;
   /** null: everybody may come, as often as they like. */
   readonly access: AccessRules | null;
+  /** Browsers that would wait for a machine to wake get a page that does so. */
+  readonly waitPage: boolean;
+  /** null: whatever may come wakes the app, as often as it likes. */
+  readonly wakeGuard: WakeGuardRules | null;
   readonly outliers: OutlierRules;
   /** `[checks]`: beside those of the services. */
   readonly checks: readonly AppCheck[];
@@ -89,9 +93,26 @@ export interface AccessRules {
   readonly allow: readonly string[];
   /** Addresses and CIDR blocks, whatever `allow` has. */
   readonly deny: readonly string[];
-  /** Requests of an address: one each interval, and so much ahead of that. */
-  readonly rate: { readonly intervalMs: number; readonly toleranceMs: number } | null;
+  /** Requests of an address. */
+  readonly rate: SpacedRate | null;
   readonly connectionsPerAddress: number | null;
+}
+
+/** Of an address: one each interval, and so much ahead of that. */
+export interface SpacedRate {
+  readonly intervalMs: number;
+  readonly toleranceMs: number;
+}
+
+export const SLEEP_ANSWERS = ["robots", "favicon", "health-checks"] as const;
+/** What the edge can answer itself while an app sleeps. */
+export type SleepAnswer = (typeof SLEEP_ANSWERS)[number];
+
+/** What does not wake an app; `[kittiwake.wake_guard]`. */
+export interface WakeGuardRules {
+  readonly answers: readonly SleepAnswer[];
+  /** Wakes that an address may cause; null: any number. */
+  readonly wakes: SpacedRate | null;
 }
 
 /** When an edge leaves a machine alone for what it sees of it, whatever its checks say; `[kittiwake.outliers]`. */

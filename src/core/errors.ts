@@ -63,6 +63,7 @@ export const ERRORS = {
   access_denied: { status: 403, blame: "client", retry: "never", summary: "the app does not take requests from this address" },
   rate_limited: { status: 429, blame: "client", retry: "never", summary: "this address makes more requests than the app allows" },
   too_many_connections: { status: 429, blame: "client", retry: "never", summary: "this address has more connections than it may have" },
+  too_many_wakes: { status: 429, blame: "client", retry: "never", summary: "this address has woken the app more often than it may" },
   tls_handshake_failed: { status: 0, blame: "client", retry: "never", summary: "the TLS handshake failed" },
 
   // What the edge decided

@@ -9,6 +9,7 @@ import { AimedClaims } from "../routing/aim.ts";
 import type { Balancer, Refusal } from "../routing/balancer.ts";
 import type { Router } from "../routing/router.ts";
 import type { Gate, Waiting } from "../wake/gate.ts";
+import type { WordOnSleep } from "./asleep.ts";
 import { BackOff } from "./back-off.ts";
 import { narrowed, type EdgeApp, type EdgeMachine, type EdgeService } from "./edge-app.ts";
 import type { Places } from "./places.ts";
@@ -37,6 +38,8 @@ export interface Attempted extends Waiting {
   hadToWake: boolean;
   /** Why the last attempt failed. */
   code: ErrorCode | null;
+  /** It would wait for a machine to wake, and its app has a word on that. */
+  onAsleep(): WordOnSleep;
   /** A place on the machine is claimed for it. */
   attempt(machine: EdgeMachine): void;
   /** There is no machine for it. */
@@ -260,6 +263,18 @@ export class Attempts {
     this.#attemptBy(this.#aimedAt(one).ranked.withoutWake, one, code);
   }
 
+  /** It may wake nothing: it goes to what is awake behind what it would have waited for. */
+  #goWithoutWake(one: Attempted): void {
+    const { aim } = one;
+    if (aim !== null && aim.orElse !== null) {
+      one.aim = aim.orElse;
+      return this.route(one);
+    }
+    const outcome = aim === null && one.service!.detour === "wait" ? this.#options.balancer.claim(one.service!, one.tried) : "none";
+    if (typeof outcome === "string") this.#attemptWithoutWake(one, "too_many_wakes");
+    else this.#attempt(one, outcome);
+  }
+
   /** What is left is a machine that was ejected. */
   #attemptWithEjected(one: Attempted, code: ErrorCode): void {
     this.#attemptBy(this.#aimedAt(one).rankedWithEjected, one, code);
@@ -309,6 +324,12 @@ export class Attempts {
   }
 
   #hold(one: Attempted, waitsFor: "asleep" | "full"): void {
+    // Who has waited already has been asked.
+    if (waitsFor === "asleep" && one.service!.hasWordOnSleep && one.heldMs === 0) {
+      const word = one.onAsleep();
+      if (word === "answered") return;
+      if (word === "not_woken") return this.#goWithoutWake(one);
+    }
     one.isWaiting = true;
     one.waitsFor = waitsFor;
     one.heldSinceMs = performance.now();

@@ -1,6 +1,6 @@
 // An app as a worker uses it: the entry from the main thread, with machines ranked and upstream pools at hand.
 
-import type { AccessRules, OutlierRules } from "../core/app.ts";
+import type { AccessRules, OutlierRules, WakeGuardRules } from "../core/app.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import type { AppEntry, MachineEntry, ServiceEntry } from "../catalog/entry.ts";
 import type { AppTraffic, MachineTraffic, Traffic } from "../telemetry/traffic.ts";
@@ -15,6 +15,9 @@ import type { Access } from "./access.ts";
 import { Affinity } from "./affinity.ts";
 import { ErrorPages } from "./error-pages.ts";
 import type { SignedCookies } from "./signed-cookies.ts";
+import type { WakeGuard } from "./wake-guard.ts";
+
+export type CreateWakeGuard = (app: string, rules: WakeGuardRules) => WakeGuard;
 
 export type CreateAccess = (app: string, rules: AccessRules) => Access;
 
@@ -39,6 +42,12 @@ export interface EdgeService extends Omit<ServiceEntry, "machines"> {
   readonly access: Access | null;
   /** null: a client's earlier requests, and what it writes, change nothing. */
   readonly affinity: Affinity | null;
+  /** As in `App`. */
+  readonly waitPage: boolean;
+  /** null: whatever may come wakes it. */
+  readonly wakeGuard: WakeGuard | null;
+  /** Either of these two has something to say to whoever would wait for a wake. */
+  readonly hasWordOnSleep: boolean;
   readonly traffic: AppTraffic;
   readonly retryBudget: RetryBudget;
 }
@@ -63,12 +72,14 @@ export interface EdgeAppParts {
   readonly cookies: SignedCookies;
   /** Makes what holds an app to its rules. */
   readonly createAccess: CreateAccess;
+  readonly createWakeGuard: CreateWakeGuard;
 }
 
 /** @param before the app as it was; what was seen of its machines stays known as long as they run, and of retries as long as the service is there */
 export function edgeApp(entry: AppEntry, parts: EdgeAppParts, before: EdgeApp | undefined): EdgeApp {
-  const { region, pools, traffic, deadlines, cookies, createAccess } = parts;
+  const { region, pools, traffic, deadlines, cookies, createAccess, createWakeGuard } = parts;
   const access = entry.access === null ? null : createAccess(entry.name, entry.access);
+  const wakeGuard = entry.wakeGuard === null ? null : createWakeGuard(entry.name, entry.wakeGuard);
   const errorPages = Object.keys(entry.errorPages).length === 0 ? null : new ErrorPages(entry.errorPages);
   const services = entry.services.map((service): EdgeService => {
     const known = new Map(before?.services.find(({ key }) => key === service.key)?.machines.map((machine) => [machine.slot, machine]));
@@ -79,7 +90,7 @@ export function edgeApp(entry: AppEntry, parts: EdgeAppParts, before: EdgeApp | 
       const http2Pool = isUp && service.ports.some((port) => port.h2Backend) ? pools.http2Pool(machine.address!, counters) : null;
       return { ...machine, pool, http2Pool, traffic: counters, outlier: outlierOf(machine, known.get(machine.slot)) };
     });
-    const { wakeTimeoutMs, regionPolicy, balance, outliers } = entry;
+    const { wakeTimeoutMs, regionPolicy, balance, outliers, waitPage } = entry;
     readmitExcess({ machines, outliers }, deadlines);
     const rules = { region, regionPolicy, balance };
     const ranking = rankingOf(machines, service.autoStart, rules);
@@ -87,7 +98,8 @@ export function edgeApp(entry: AppEntry, parts: EdgeAppParts, before: EdgeApp | 
     const retryBudget = before?.services.find(({ key }) => key === service.key)?.retryBudget ?? new RetryBudget();
     const affinity = affinityOf(entry, { ...service, machines }, cookies);
     const own = { rules, detour, outliers, wakeTimeoutMs, errorPages, access, affinity, traffic: traffic.app(entry.name), retryBudget };
-    return { ...service, ...ranking, machines, ...own };
+    const onSleep = { waitPage, wakeGuard, hasWordOnSleep: waitPage || wakeGuard !== null };
+    return { ...service, ...ranking, machines, ...own, ...onSleep };
   });
   return { ...entry, services };
 }

@@ -3,6 +3,7 @@
 import type { ResponseHead } from "../http/message.ts";
 import type { Deadlines } from "../core/deadlines.ts";
 import type { ProxyError } from "../core/errors.ts";
+import type { Asleep } from "./asleep.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Compressors } from "./compressor.ts";
 import type { EdgeMachine } from "./edge-app.ts";
@@ -13,6 +14,7 @@ import type { Replays } from "./replays.ts";
 /** What decides for an exchange; `RequestHandler` in handle-request.ts. */
 export interface ExchangeDriver {
   readonly attempts: Attempts;
+  readonly asleep: Asleep;
   readonly compressors: Compressors;
   readonly deadlines: Deadlines;
   /** How long a request may take from its head to the end of its response; 0: for ever. */

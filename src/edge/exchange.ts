@@ -12,16 +12,17 @@ import { ERRORS, ProxyError, type ErrorCode } from "../core/errors.ts";
 import type { CarriedExchange, Carrier } from "../upstream/connection.ts";
 import { clientLines, machineFields, machineHead, type AddedField, type ClientFacts, type RequestFacts } from "../upstream/forward.ts";
 import type { Bond } from "./affinity.ts";
+import type { WordOnSleep } from "./asleep.ts";
 import { isInPanic, type Attempted } from "./attempts.ts";
 import type { BackOff } from "./back-off.ts";
-import type { ClientChannel, ClientEvents, OwnFacts } from "./client-channel.ts";
+import type { ClientChannel, ClientEvents, OwnFacts, OwnField } from "./client-channel.ts";
 import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 import { compressedBody, type CompressedBody, type Compressing } from "./compressed-body.ts";
 import { editResponse } from "./edit-response.ts";
 import type { ExchangeDriver } from "./exchange-driver.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import { canBeHeld, type KeptBody, wholeBody } from "./kept-body.ts";
-import { refusedOf, respondWithError, respondWithKeyAuthorization, respondWithRedirect } from "./respond.ts";
+import { refusedOf, respondWithError, respondWithOwn } from "./respond.ts";
 import type { Steered } from "./steered.ts";
 import { Tunnel } from "./tunnel.ts";
 import { isTakenForTunnel, isUpgradeAsked } from "./upgrade.ts";
@@ -184,14 +185,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.state = "routing";
   }
 
-  redirect(location: string): void {
-    this.#answer(301);
-    respondWithRedirect(this.channel, location, this.id);
-  }
-
-  answerChallenge(keyAuthorization: string): void {
-    this.#answer(200);
-    respondWithKeyAuthorization(this.channel, keyAuthorization, this.id);
+  /** With something of the edge's own, and nothing of a machine. */
+  answer(status: number, fields: readonly OwnField[], body = ""): void {
+    this.#answer(status);
+    respondWithOwn(this.channel, status, fields, body, this.id);
   }
 
   requestHead(): string {
@@ -388,6 +385,10 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
 
   attempt(machine: EdgeMachine): void {
     this.#driver.attempt(this, machine);
+  }
+
+  onAsleep(): WordOnSleep {
+    return this.#driver.asleep.meets(this);
   }
 
   onGateOpen(): boolean {

@@ -7,6 +7,7 @@ import type { PortKind } from "../core/port-kind.ts";
 import type { RequestIds } from "../core/request-id.ts";
 import { UNCOUNTED } from "../catalog/address-table.ts";
 import type { Access } from "./access.ts";
+import type { Asleep, WordOnSleep } from "./asleep.ts";
 import type { Outliers } from "../health/outliers.ts";
 import type { LoggedConnection } from "./access-line.ts";
 import type { Attempted, Attempts } from "./attempts.ts";
@@ -15,6 +16,7 @@ import type { EdgeMachine, EdgeService } from "./edge-app.ts";
 
 export interface ConnectionHandlerOptions {
   readonly attempts: Attempts;
+  readonly asleep: Asleep;
   readonly outliers: Outliers<EdgeService, EdgeMachine>;
   readonly ids: RequestIds;
 }
@@ -29,11 +31,13 @@ export interface Carried {
 
 export class ConnectionHandler {
   readonly attempts: Attempts;
+  readonly asleep: Asleep;
   readonly outliers: Outliers<EdgeService, EdgeMachine>;
   readonly ids: RequestIds;
 
-  constructor({ attempts, outliers, ids }: ConnectionHandlerOptions) {
+  constructor({ attempts, asleep, outliers, ids }: ConnectionHandlerOptions) {
     this.attempts = attempts;
+    this.asleep = asleep;
     this.outliers = outliers;
     this.ids = ids;
   }
@@ -99,6 +103,10 @@ export class RoutedConnection implements Attempted, LoggedConnection {
 
   refuse(code: ErrorCode): void {
     this.#carried.refuse(code);
+  }
+
+  onAsleep(): WordOnSleep {
+    return this.#handler.asleep.meetsConnection(this.service, this.facts.ends.sourceIp);
   }
 
   onGateOpen(): boolean {

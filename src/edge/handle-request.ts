@@ -15,10 +15,11 @@ import type { Router } from "../routing/router.ts";
 import { forward, type ClientFacts } from "../upstream/forward.ts";
 import { isRetryable } from "../upstream/retryable.ts";
 import { assign, isKeptOut, isTooLong } from "./admission.ts";
+import type { Asleep } from "./asleep.ts";
 import type { Attempts } from "./attempts.ts";
 import { bind, cookiesOf } from "./bind.ts";
 import { challengeToken, type ChallengeAnswers } from "./challenge-answers.ts";
-import type { ClientChannel } from "./client-channel.ts";
+import type { ClientChannel, OwnField } from "./client-channel.ts";
 import type { Compressors } from "./compressor.ts";
 import type { Sender } from "./client-connection.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
@@ -30,11 +31,12 @@ import { canBeHeld } from "./kept-body.ts";
 import type { KeptBodies } from "./kept-body.ts";
 import { httpsLocation, type HttpsPorts } from "./redirects.ts";
 import { Replays } from "./replays.ts";
-import { respondWithError } from "./respond.ts";
+import { FOR_NOW, respondWithError } from "./respond.ts";
 import { Steered } from "./steered.ts";
 import { type Wish, wishOf } from "./steering.ts";
 
 export interface RequestHandlerOptions {
+  readonly asleep: Asleep;
   readonly router: Router<EdgeService, EdgeApp>;
   readonly attempts: Attempts;
   readonly outliers: Outliers<EdgeService, EdgeMachine>;
@@ -65,8 +67,11 @@ export interface RequestHandlerOptions {
 /** Reading it each time costs as much as the clock. */
 const TIME_ORIGIN_MS = performance.timeOrigin;
 const DOT = 0x2e;
+/** Of an answer to a challenge (RFC 8555 section 8.3). */
+const CHALLENGE_FIELDS: readonly OwnField[] = [["content-type", "application/octet-stream"], ...FOR_NOW];
 
 export class RequestHandler implements ExchangeDriver {
+  readonly asleep: Asleep;
   readonly attempts: Attempts;
   readonly replays: Replays;
   readonly compressors: Compressors;
@@ -80,6 +85,7 @@ export class RequestHandler implements ExchangeDriver {
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
+    this.asleep = options.asleep;
     this.attempts = options.attempts;
     const { router, attempts, deadlines, outliers } = options;
     const onAnswered = (service: EdgeService, machine: EdgeMachine): void => outliers.answered(service, machine, 200);
@@ -197,6 +203,7 @@ export class RequestHandler implements ExchangeDriver {
 
   onDone(exchange: Exchange): void {
     if (this.#webSockets.size > 0) this.#webSockets.delete(exchange);
+    this.asleep.onDone(exchange);
     const { service, lastMachine, code } = exchange;
     if (exchange.respondedMs !== 0) {
       if (code === null) this.#options.outliers.answered(service!, lastMachine!, exchange.status);
@@ -223,7 +230,7 @@ export class RequestHandler implements ExchangeDriver {
     const { challenges } = this.#options;
     const keyAuthorization = challenges.keyAuthorization(token);
     if (keyAuthorization === null) return challenges.seek("http", token, exchange.client.ip, () => this.#onSought(exchange, token));
-    exchange.answerChallenge(keyAuthorization);
+    exchange.answer(200, CHALLENGE_FIELDS, keyAuthorization);
     return true;
   }
 
@@ -232,7 +239,7 @@ export class RequestHandler implements ExchangeDriver {
     if (exchange.state !== "routing") return;
     const keyAuthorization = this.#options.challenges.keyAuthorization(token);
     if (keyAuthorization === null) this.#handleForHost(exchange);
-    else exchange.answerChallenge(keyAuthorization);
+    else exchange.answer(200, CHALLENGE_FIELDS, keyAuthorization);
     exchange.channel.flush();
   }
 
@@ -244,7 +251,9 @@ export class RequestHandler implements ExchangeDriver {
     const route = router.route(app, channel.client.port);
     if (route === null) return exchange.refuse("misdirected_request");
     assign(exchange, route);
-    if (route.port.forceHttps && exchange.client.scheme === "http") return exchange.redirect(httpsLocation(head, httpsPorts()));
+    if (route.port.forceHttps && exchange.client.scheme === "http") {
+      return exchange.answer(301, [["location", httpsLocation(head, httpsPorts())]]);
+    }
     if (app.clientAuth !== null || channel.client.identity !== null) {
       const refusal = refusalOfIdentity(app.clientAuth, channel.client);
       if (refusal !== null) {
@@ -259,6 +268,7 @@ export class RequestHandler implements ExchangeDriver {
     if (isTooLong(exchange)) return;
     const wish = head.fields.find(FIELD.flySteering) === -1 ? null : this.#steer(exchange, app);
     bind(exchange, wish);
+    if (route.service.waitPage && this.asleep.opensStream(exchange)) return;
     route.service.retryBudget.count(exchange.startedMs);
     if (!exchange.holdsBody()) this.attempts.route(exchange);
   }

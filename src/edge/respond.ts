@@ -22,7 +22,7 @@ const RETRY_AFTER: Partial<Record<ErrorCode, number>> = {
 };
 
 /** The next request may fare otherwise, and what was not asked for is not to be guessed from the body. */
-const FOR_NOW: readonly OwnField[] = [
+export const FOR_NOW: readonly OwnField[] = [
   ["cache-control", "no-store"],
   ["x-content-type-options", "nosniff"],
 ];
@@ -39,12 +39,15 @@ export interface Refused {
 }
 
 /** @param retryAfterS null: what is usual for the code */
-export function refusedOf(exchange: Pick<Exchange, "id" | "head" | "service">, retryAfterS: number | null): Refused {
-  const { id, head, service } = exchange;
-  return { requestId: id, accept: joinedValue(head.fields, "accept"), pages: service?.errorPages ?? null, retryAfterS };
+export function refusedOf(
+  { id, head, service, code }: Pick<Exchange, "id" | "head" | "service" | "code">,
+  retryAfterS: number | null,
+): Refused {
+  const pages = service?.errorPages ?? null;
+  // Its guard has said so just now.
+  const wakesAgainS = code === "too_many_wakes" ? (service?.wakeGuard?.retryAfterS ?? null) : null;
+  return { requestId: id, accept: joinedValue(head.fields, "accept"), pages, retryAfterS: retryAfterS ?? wakesAgainS };
 }
-
-const NOTHING = Buffer.alloc(0);
 
 /** Answers with the failure. `mustClose`: the request's framing can no longer be trusted, or its rest is unread. */
 export function respondWithError(channel: ClientChannel, code: ErrorCode, refused: Refused, mustClose: boolean): void {
@@ -58,12 +61,7 @@ export function respondWithError(channel: ClientChannel, code: ErrorCode, refuse
   channel.sendOwn(status, all, Buffer.from(body), mustClose);
 }
 
-export function respondWithRedirect(channel: ClientChannel, location: string, requestId: string): void {
-  channel.sendOwn(301, [["location", location], ...ownFields(requestId)], NOTHING, false);
-}
-
-/** The answer to a challenge of a certificate authority (RFC 8555 section 8.3). */
-export function respondWithKeyAuthorization(channel: ClientChannel, keyAuthorization: string, requestId: string): void {
-  const fields: OwnField[] = [["content-type", "application/octet-stream"], ...ownFields(requestId), ...FOR_NOW];
-  channel.sendOwn(200, fields, Buffer.from(keyAuthorization), false);
+/** What the edge says in place of the app, and no failure. */
+export function respondWithOwn(channel: ClientChannel, status: number, fields: readonly OwnField[], body: string, requestId: string): void {
+  channel.sendOwn(status, [...fields, ...ownFields(requestId)], Buffer.from(body), false);
 }

@@ -11,6 +11,9 @@ import type { Candidate, Ranked, RankRules } from "./rank.ts";
  */
 export type Detour = "none" | "detour" | "wait";
 
+/** Browsers that would wait for a wake no longer than this are held, whatever `wait_page` says: a page would only flicker. */
+export const WORTH_A_PAGE_MS = 1000;
+
 /** How an app wants its requests routed. */
 export interface DetourRules extends RankRules {
   readonly warmDetour: boolean;

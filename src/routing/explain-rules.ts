@@ -1,13 +1,14 @@
 // The rules that have a say before machines are looked at, as `explain` tells them. Pure.
 
-import type { AccessRules } from "../core/app.ts";
+import type { AccessRules, SpacedRate } from "../core/app.ts";
 import { AddressSet } from "../core/address-set.ts";
 import type { Aim, Target } from "../core/aim.ts";
 import type { AppEntry } from "../catalog/entry.ts";
+import { WORTH_A_PAGE_MS } from "./detour.ts";
 
 /** One rule, and what it says of the request. */
 export interface ExplainedRule {
-  readonly rule: "host" | "force_https" | "access" | "primary" | "sticky" | "steering" | "policy" | "what_if";
+  readonly rule: "host" | "force_https" | "access" | "primary" | "sticky" | "steering" | "policy" | "what_if" | "wait_page" | "wake_guard";
   readonly verdict: string;
 }
 
@@ -26,7 +27,7 @@ export function accessVerdict(rules: AccessRules | null, client: string | null):
   const isListed = allow.length > 0 || deny.length > 0;
   const parts = [
     ...(isListed ? [client === null ? "depends on the client's address, which was not given" : `${client} may come`] : []),
-    ...(rate === null ? [] : [`one request each ${round(rate.intervalMs)} ms, ${round(rate.toleranceMs / rate.intervalMs) + 1} at once`]),
+    ...(rate === null ? [] : [`one request each ${round(rate.intervalMs)} ms, ${burstOf(rate)} at once`]),
     ...(connectionsPerAddress === null ? [] : [`${connectionsPerAddress} connections of an address`]),
   ];
   return parts.join("; ");
@@ -43,11 +44,43 @@ export function policyVerdict({ regionPolicy, balance }: AppEntry): string {
   return `region_policy is "${regionPolicy}", balance is "${balance}"`;
 }
 
+/**
+ * What an app says to those who would wait for it to wake; nothing where it says nothing.
+ *
+ * @param wakeMs how long that is expected to take; null: nobody would wait
+ */
+export function sleepVerdicts({ waitPage, wakeGuard }: Pick<AppEntry, "waitPage" | "wakeGuard">, wakeMs: number | null): ExplainedRule[] {
+  const verdicts: ExplainedRule[] = [];
+  if (wakeGuard !== null) {
+    const { answers, wakes } = wakeGuard;
+    const parts = [
+      ...(answers.length === 0 ? [] : [`${answers.join(", ")} ${wakeMs === null ? "go to a machine" : "are answered without a wake"}`]),
+      ...(wakes === null ? [] : [`one wake of an address each ${round(wakes.intervalMs)} ms, ${burstOf(wakes)} at once`]),
+    ];
+    verdicts.push({ rule: "wake_guard", verdict: parts.join("; ") });
+  }
+  if (waitPage) {
+    const expected = `the wake is expected to take ${wakeMs} ms`;
+    const verdict =
+      wakeMs === null
+        ? "nobody waits for a wake"
+        : wakeMs > WORTH_A_PAGE_MS
+          ? `a browser that opens a page gets the waiting page, all others are held: ${expected}`
+          : `browsers are held as well: ${expected}`;
+    verdicts.push({ rule: "wait_page", verdict });
+  }
+  return verdicts;
+}
+
 const ANY = "any machine";
 
 function nameOf({ machine, regions, except }: Target): string {
   const which = machine !== null ? `machine ${machine}` : regions !== null ? `regions ${regions.join(", ") || "none"}` : ANY;
   return except === null ? which : `${which} but ${except}`;
+}
+
+function burstOf({ intervalMs, toleranceMs }: SpacedRate): number {
+  return round(toleranceMs / intervalMs) + 1;
 }
 
 function round(value: number): number {

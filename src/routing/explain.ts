@@ -10,7 +10,7 @@ import { ProxyError } from "../core/errors.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 import { isAwaitable, isWakeable } from "../core/machine.ts";
 import { detourOf, type Detour, type DetourRules } from "./detour.ts";
-import { accessVerdict, deniedBy, type ExplainedRule, policyVerdict, steeringVerdict } from "./explain-rules.ts";
+import { accessVerdict, deniedBy, type ExplainedRule, policyVerdict, sleepVerdicts, steeringVerdict } from "./explain-rules.ts";
 import { exclusion, rank, type Ranked, type RankRules, UNHEALTHY } from "./rank.ts";
 import { Router } from "./router.ts";
 
@@ -156,8 +156,10 @@ export function explain(entries: Iterable<AppEntry>, url: string, view: ExplainV
   const policy = { region: view.region, regionPolicy, balance, warmDetour: app.warmDetour };
   const { outcome, part, ranked } = aimed(machines, service, policy, aim);
   const denied = app.access === null ? null : deniedBy(app.access, client);
+  const woken = outcome.action === "wake" ? machines.find(({ id }) => id === outcome.machine) : undefined;
   return {
     ...facts,
+    rules: [...rules, ...sleepVerdicts(app, denied === null && woken !== undefined ? woken.wakeMs : null)],
     service: service.key,
     internalPort: service.internalPort,
     candidates: inOrder(machines, ranked).map((machine) => {

@@ -31,6 +31,8 @@ test("an app with nothing but a name and a command gets every default", (t) => {
     wakeTimeoutMs: 30_000,
     minMachinesRunning: {},
     warmDetour: true,
+    waitPage: false,
+    wakeGuard: null,
     steering: "any",
     sticky: null,
     primary: null,

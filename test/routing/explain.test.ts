@@ -52,6 +52,8 @@ function app(...services: ServiceEntry[]): AppEntry {
     services,
     wakeTimeoutMs: 1000,
     warmDetour: true,
+    waitPage: false,
+    wakeGuard: null,
     errorPages: {},
     clientAuth: null,
     hsts: null,

@@ -49,6 +49,8 @@ export function sampleApp(changes: Partial<App> = {}): App {
     wakeTimeoutMs: 10_000,
     minMachinesRunning: {},
     warmDetour: true,
+    waitPage: false,
+    wakeGuard: null,
     steering: "any",
     sticky: null,
     primary: null,
