@@ -1,7 +1,9 @@
 // Clients that come back to the machine that answered them, by a cookie (`[kittiwake] sticky`). Reference section 4.8, docs/decisions/010.
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import type { IncomingHttpHeaders } from "node:http2";
 import { after, before, test } from "node:test";
 import { pino } from "pino";
 import { Secret } from "../../src/certs/secret.ts";
@@ -73,8 +75,8 @@ after(async () => {
   await node[Symbol.asyncDispose]();
 });
 
-function answer(name: string, { target }: Message, connection: RawClient): string | null {
-  const path = new URL(target, "http://x").pathname;
+function answer(name: string, request: Message, connection: RawClient): string | null {
+  const path = new URL(request.target, "http://x").pathname;
   if (path === HELD) {
     holding = connection;
     return null;
@@ -86,6 +88,12 @@ function answer(name: string, { target }: Message, connection: RawClient): strin
   if (path === "/private") return response(name, ["cache-control: private, max-age=60"]);
   if (path === "/failing") return response(name, [], "500 Internal Server Error");
   if (path === "/long") return response(name.repeat(2000), ["content-type: text/plain"]);
+  if (path === "/chat") {
+    const accept = createHash("sha1")
+      .update(`${request.header("sec-websocket-key")}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+      .digest("base64");
+    return `HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ${accept}\r\n\r\n`;
+  }
   if (path === "/socket") return "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
   return response(name);
 }
@@ -266,6 +274,23 @@ test("4.8 HTTP/2: the cookie is set, is for HTTPS alone, and is found among crum
   }
 });
 
+test("4.8 a WebSocket over HTTP/2 has the cookie in the response that opens it", async () => {
+  using client = await Http2Client.connect(node, {}, "shop.localhost");
+  if (!("enableConnectProtocol" in client.session.remoteSettings)) await once(client.session, "remoteSettings");
+  const opening = { ":method": "CONNECT", ":protocol": "websocket", ":scheme": "https", ":path": "/chat", ":authority": "shop.localhost" };
+  const open = async (cookie: string | null): Promise<IncomingHttpHeaders> => {
+    const stream = client.open({ ...opening, ...(cookie === null ? {} : { cookie }) }, false);
+    const [head] = (await once(stream, "response")) as [IncomingHttpHeaders];
+    stream.close();
+    return head;
+  };
+  const first = await open(null);
+  assert.equal(first[":status"], 200);
+  const [line = ""] = first["set-cookie"]!;
+  assert.match(line, /^kittiwake_sticky=\S+\.shop-[123]; .*; Secure$/);
+  for (let i = 0; i < 4; i++) assert.equal((await open(line.replace(/;.*/, "")))["set-cookie"], undefined);
+});
+
 test("4.8 beside the machine's own cookies, which stay, and in a compressed response", async () => {
   assert.deepEqual((await send(null, { path: "/own" })).all("set-cookie").slice(0, 2), ["session=1; Path=/", "theme=dark"]);
   const zipped = await send(null, { app: "zip", path: "/long", lines: ["accept-encoding: gzip"] });
@@ -302,6 +327,35 @@ test("an earlier key of the secret is still good, on a node that was started wit
   const cookies = new SignedCookies({ keys: earlier.derived("cookies"), now: Date.now });
   const cookie = cookies.set(COOKIE, "shop", { text: "shop-2", forS: 100_000, isSecure: false }).replace(/;.*/, "");
   for (let i = 0; i < 8; i++) assert.equal((await send(cookie)).body, "2");
+});
+
+test("a cookie outlives one exchange of the node's secret, and not two", async (t) => {
+  const own = await startTestNode({
+    apps: {
+      shop: fleet(
+        "shop",
+        backends.slice(0, 1).map(({ port }) => port),
+      ),
+    },
+  });
+  t.after(() => own[Symbol.asyncDispose]());
+  await eventually(() => own.node.control.machines("shop").every(({ state }) => state === "started"), "the machine");
+  const ask = async (cookie: string | null): Promise<string | null> => {
+    using client = await RawClient.connect(own.httpPort);
+    client.send(`GET / HTTP/1.1\r\nhost: shop.localhost\r\n${cookie === null ? "" : `cookie: ${cookie}\r\n`}\r\n`);
+    return setBy(await client.response());
+  };
+  const { certificates } = own.node.control;
+  const first = await ask(null);
+  await certificates.rotateSecret();
+  // The worker has taken the new keys by then.
+  await own.settle();
+  assert.equal(await ask(first), null);
+  const second = await ask(null);
+  await certificates.rotateSecret();
+  await own.settle();
+  assert.notEqual(await ask(first), null);
+  assert.equal(await ask(second), null);
 });
 
 test("issue 5 part 10: explain reads the cookie as the edge does", async () => {
