@@ -196,6 +196,8 @@ class Worker {
         totalBytes: limits.keptBodiesBytes,
       }),
       compressors: new Compressors(limits.compressors),
+      replayCacheEntries: limits.replayCacheEntries,
+      log: this.#log,
       httpsPorts: () => this.#httpsPorts,
       trustedSince: (hostname) => this.#sni.trustedSince(hostname),
       onBusyWord: ({ id }, seconds) => this.#send({ type: "busy", machine: id, seconds }),

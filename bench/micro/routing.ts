@@ -76,7 +76,16 @@ function prepare({ machines, apps, balance, inFlight }: Scenario, table: LoadTab
   const balancer = new Balancer({ load, random: Math.random, now: () => nowMs });
   const router = new Router<Service, { name: string; hostnames: string[]; services: Service[]; clientAuth: null }>();
   const ports: ServicePort[] = [
-    { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null, h2Backend: false, rules: PLAIN_RULES },
+    {
+      start: 443,
+      end: 443,
+      handlers: ["http", "tls"],
+      forceHttps: false,
+      http: null,
+      h2Backend: false,
+      sessions: null,
+      rules: PLAIN_RULES,
+    },
   ];
   let slot = 0;
   for (let app = 0; app < apps; app++) {

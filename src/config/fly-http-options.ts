@@ -1,6 +1,6 @@
 // From the http_options of a port to the core's: names in lower case, and nothing kept where nothing is asked for. Reference section 2.6.
 
-import type { HttpOptions, ResponseHeader } from "../core/app.ts";
+import type { HttpOptions, ResponseHeader, SessionRule } from "../core/app.ts";
 import type { Findings } from "./findings.ts";
 import type { FlyDocument } from "./fly-toml.ts";
 import type { KeyPath } from "./problems.ts";
@@ -30,6 +30,31 @@ export function toHttpOptions(options: DocumentOptions, path: KeyPath, findings:
   const isDefault = responseHeaders.length === 0 && !pristine && !compress && idleSeconds === 0 && headSeconds === 0;
   if (isDefault) return null;
   return { compress, idleTimeoutMs: idleSeconds * 1000, headTimeoutMs: headSeconds * 1000, responseHeaders, pristine };
+}
+
+/**
+ * Of `replay_cache`: the longest path first, and of two alike that of a host before that of all.
+ *
+ * @returns null where there are none
+ */
+export function toSessionRules(options: DocumentOptions, path: KeyPath, findings: Findings): readonly SessionRule[] | null {
+  if (options === undefined || options.replay_cache.length === 0) return null;
+  const written = new Map<string, number>();
+  const rules = options.replay_cache.flatMap((rule, index): SessionRule[] => {
+    const scope = rule.path_prefix;
+    const place = `${scope.host ?? ""} ${scope.path}`;
+    const earlier = written.get(place);
+    if (earlier !== undefined) {
+      findings.warning([...path, "replay_cache", index, "path_prefix"], `no effect: replay_cache[${earlier}] is for the same paths`);
+      return [];
+    }
+    written.set(place, index);
+    const { type, allow_bypass: allowBypass, ttl_seconds: seconds } = rule;
+    return [{ scope, ttlMs: seconds * 1000, type, name: type === "header" ? rule.name.toLowerCase() : rule.name, allowBypass }];
+  });
+  return rules.toSorted(
+    (a, b) => b.scope.path.length - a.scope.path.length || (a.scope.host === null ? 1 : 0) - (b.scope.host === null ? 1 : 0),
+  );
 }
 
 function toResponseHeaders(headers: DocumentHeaders, path: KeyPath, findings: Findings): ResponseHeader[] {

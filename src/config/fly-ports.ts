@@ -3,7 +3,7 @@
 
 import type { ConnectionRules, Handler, ServicePort, TlsRules } from "../core/app.ts";
 import type { Findings } from "./findings.ts";
-import { toHttpOptions } from "./fly-http-options.ts";
+import { toHttpOptions, toSessionRules } from "./fly-http-options.ts";
 import type { FlyDocument } from "./fly-toml.ts";
 import type { KeyPath } from "./problems.ts";
 
@@ -23,9 +23,11 @@ export function toPort(port: DocumentPort, service: TcpService, path: KeyPath, f
     else checkHandlers(port, handlers, path, findings);
   }
   const http = toHttpOptions(port.http_options, [...path, "http_options"], findings);
-  if (http !== null && !handlers.includes("http")) findings.warning([...path, "http_options"], 'no effect without the "http" handler');
+  const sessions = toSessionRules(port.http_options, [...path, "http_options"], findings);
+  if ((http ?? sessions) !== null && !handlers.includes("http"))
+    findings.warning([...path, "http_options"], 'no effect without the "http" handler');
   const h2Backend = port.http_options?.h2_backend ?? false;
-  return { start, end, handlers, forceHttps: port.force_https, http, h2Backend, rules: toRules(port, handlers) };
+  return { start, end, handlers, forceHttps: port.force_https, http, h2Backend, sessions, rules: toRules(port, handlers) };
 }
 
 function toRules({ kittiwake, tls_options: tls, proxy_proto_options: proxy }: DocumentPort, handlers: readonly Handler[]): ConnectionRules {

@@ -3,7 +3,7 @@
 import { z } from "zod";
 
 import { formatValue } from "./problems.ts";
-import { duration, hostname, port, portOrDigits, regionCode } from "./scalars.ts";
+import { duration, hostname, pathScope, port, portOrDigits, regionCode } from "./scalars.ts";
 
 export const KILL_SIGNALS = ["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGKILL", "SIGSTOP"] as const;
 
@@ -109,11 +109,13 @@ const tlsOptions = z
 const seconds = z.int().min(0).max(4_294_967_295).optional();
 
 const replayCache = z.object({
-  path_prefix: z.string().min(1).meta({ description: "Path, or host and path, that the rule is for.", standIn: "/" }),
-  ttl_seconds: z.int().min(10).meta({ description: "How long an entry lives.", standIn: 10 }),
+  path_prefix: pathScope().describe(
+    "Path, or host and path, that the rule is for, with all below it. The longest path counts, and of two alike that with a host.",
+  ),
+  ttl_seconds: z.int().min(10).max(31_536_000).meta({ description: "Seconds for which a replay is remembered.", standIn: 10 }),
   type: z.enum(["cookie", "header"]).meta({ description: "What tells sessions apart.", standIn: "cookie" }),
-  name: z.string().min(1).meta({ description: "Name of the cookie or header.", standIn: "session" }),
-  allow_bypass: z.boolean().default(false).describe("Whether a request may skip the cache."),
+  name: headerName.meta({ description: "Name of the cookie or header.", kind: "the name of a cookie or header", standIn: "session" }),
+  allow_bypass: z.boolean().default(false).describe("Whether a request with `fly-replay-cache-control: skip` is asked about anew."),
 });
 
 const httpOptions = z
@@ -146,7 +148,7 @@ const httpOptions = z
       })
       .optional()
       .describe("Changes to responses of the app; what the edge answers by itself stays as it is."),
-    replay_cache: z.array(replayCache).default([]).meta({ description: "Remembered replays, by session.", pending: true }),
+    replay_cache: z.array(replayCache).default([]).describe("Replays that the edge remembers, by session."),
   })
   .optional()
   .describe("What the http handler does.");

@@ -4,7 +4,7 @@ import { PLAIN_RULES } from "../core/app.ts";
 import type { Concurrency, HttpCheck, Service, ServiceCheck, ServicePort, TcpCheck } from "../core/app.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { Findings } from "./findings.ts";
-import { toHttpOptions } from "./fly-http-options.ts";
+import { toHttpOptions, toSessionRules } from "./fly-http-options.ts";
 import { toPort, toTlsRules } from "./fly-ports.ts";
 import type { FlyDocument } from "./fly-toml.ts";
 import type { KeyPath } from "./problems.ts";
@@ -66,9 +66,10 @@ export function toServices(document: FlyDocument, groupNames: readonly string[],
 /** [http_service] is sugar for these two; force_https is the business of port 80 alone. */
 function webPorts(service: HttpService, path: KeyPath, findings: Findings): ServicePort[] {
   const http = toHttpOptions(service.http_options, [...path, "http_options"], findings);
+  const sessions = toSessionRules(service.http_options, [...path, "http_options"], findings);
   const h2Backend = service.http_options?.h2_backend ?? false;
   return [
-    { start: 80, end: 80, handlers: ["http"], forceHttps: service.force_https, http, h2Backend, rules: PLAIN_RULES },
+    { start: 80, end: 80, handlers: ["http"], forceHttps: service.force_https, http, h2Backend, sessions, rules: PLAIN_RULES },
     {
       start: 443,
       end: 443,
@@ -76,6 +77,7 @@ function webPorts(service: HttpService, path: KeyPath, findings: Findings): Serv
       forceHttps: false,
       http,
       h2Backend,
+      sessions,
       rules: { ...PLAIN_RULES, tls: toTlsRules(service.tls_options) },
     },
   ];

@@ -106,6 +106,7 @@ export interface Limits {
   readonly connectionsPerAddress: number;
   readonly attempts: number;
   readonly compressors: number;
+  readonly replayCacheEntries: number;
 }
 
 /** What the defaults of `node` and `workers` are taken from, and secrets that are in no file. */
@@ -172,6 +173,7 @@ export function toNodeConfig(document: NodeDocument, findings: Findings, host: H
       connectionsPerAddress: limits.connections_per_address,
       attempts: limits.attempts,
       compressors: limits.compressors,
+      replayCacheEntries: limits.replay_cache_entries,
     },
   };
 }

@@ -225,6 +225,14 @@ const limits = z
       .max(100_000)
       .default(128)
       .describe("Most responses that a worker compresses at once, at up to a megabyte of memory each; beyond it they leave as they are."),
+    replay_cache_entries: z
+      .int()
+      .min(0)
+      .max(1_000_000)
+      .default(10_000)
+      .describe(
+        "Most replays that a worker remembers by path, and as many by session, at a kilobyte of memory each on average; the one that was not needed longest gives way. 0 remembers none.",
+      ),
   })
   .prefault({})
   .describe("What and how much the data plane takes.");

@@ -4,6 +4,7 @@ import { z } from "zod";
 
 import type { Address } from "../core/app.ts";
 import { formatDuration, parseDuration } from "../core/duration.ts";
+import { parsePathScope, type PathScope } from "../core/path-scope.ts";
 import { canonicalHostname, parseAddress } from "./address.ts";
 import { formatValue } from "./problems.ts";
 
@@ -117,6 +118,15 @@ export function hostnamePattern(): z.ZodType<string, string> {
       return canonical === null ? refuse(context, "a host name", value) : prefix + canonical;
     })
     .meta({ kind: "a host name", standIn: "host.example" });
+}
+
+/** The requests of a host, or of all, at a path and below it. */
+export function pathScope(): z.ZodType<PathScope, string> {
+  const kind = 'a path such as "/app", or a host name with one';
+  return z
+    .string()
+    .transform((value, context) => parsePathScope(value) ?? refuse(context, kind, value))
+    .meta({ kind, standIn: "/" });
 }
 
 /** An IP address or a CIDR block of them. */

@@ -1,6 +1,8 @@
 // An app as the edge and the host understand it: a fly.toml with every alias and default resolved.
 // Plain values only, so that it can be stored, sent to a worker, and compared.
 
+import type { PathScope } from "./path-scope.ts";
+
 export type AutoStop = "off" | "stop" | "suspend";
 export type RegionPolicy = "any" | "local-preferred" | "local-only";
 /** Which of the machines that may take a request gets it: one of the nearest region, of all alike, or the fullest with room. */
@@ -212,7 +214,20 @@ export interface ServicePort {
   readonly http: HttpOptions | null;
   /** The machine speaks HTTP/2 without TLS, with prior knowledge. */
   readonly h2Backend: boolean;
+  /** `replay_cache`, in the order in which they are looked at; null for none, the usual case. */
+  readonly sessions: readonly SessionRule[] | null;
   readonly rules: ConnectionRules;
+}
+
+/** What tells sessions apart below a path, whose replays are remembered; reference section 4.6. */
+export interface SessionRule {
+  readonly scope: PathScope;
+  readonly ttlMs: number;
+  readonly type: "cookie" | "header";
+  /** Of the cookie; of a header in lower case. */
+  readonly name: string;
+  /** May a request say that it is to be as if nothing were remembered? */
+  readonly allowBypass: boolean;
 }
 
 /** `http_options` of a port; reference section 2.6. */

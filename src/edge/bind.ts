@@ -15,6 +15,6 @@ export function bind(exchange: Exchange, wish: Wish | null): void {
 
 /** By what it was bound by, whatever has become of the app since. */
 export function cookiesOf({ service, lastMachine, steered, client }: Exchange, bond: Bond, head: ResponseHead): string[] | null {
-  const isReplayed = steered !== null && steered.replay !== null;
+  const isReplayed = steered !== null && (steered.replay ?? steered.recalled) !== null;
   return bond.affinity.cookies(bond, head, { app: service!.app, machine: lastMachine!, isReplayed, isSecure: client.scheme === "https" });
 }

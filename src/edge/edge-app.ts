@@ -13,6 +13,7 @@ import type { Pool, Pools } from "../upstream/pools.ts";
 import { RetryBudget } from "../upstream/retry-budget.ts";
 import type { Access } from "./access.ts";
 import { Affinity } from "./affinity.ts";
+import { AppReplays } from "./replay-cache.ts";
 import { ErrorPages } from "./error-pages.ts";
 import type { SignedCookies } from "./signed-cookies.ts";
 import type { WakeGuard } from "./wake-guard.ts";
@@ -23,6 +24,8 @@ export type CreateAccess = (app: string, rules: AccessRules) => Access;
 
 export interface EdgeApp extends Omit<AppEntry, "services"> {
   readonly services: readonly EdgeService[];
+  /** Stays the same object while the app is there. */
+  readonly replays: AppReplays;
 }
 
 export interface EdgeService extends Omit<ServiceEntry, "machines"> {
@@ -101,7 +104,9 @@ export function edgeApp(entry: AppEntry, parts: EdgeAppParts, before: EdgeApp | 
     const onSleep = { waitPage, wakeGuard, hasWordOnSleep: waitPage || wakeGuard !== null };
     return { ...service, ...ranking, machines, ...own, ...onSleep };
   });
-  return { ...entry, services };
+  const replays = before?.replays ?? new AppReplays();
+  replays.hasSessions = entry.services.some(({ ports }) => ports.some(({ sessions }) => sessions !== null));
+  return { ...entry, services, replays };
 }
 
 /** null where the app asks for nothing of the kind, the usual case. */

@@ -2,6 +2,7 @@
 // edge/attempts.ts (a place on a machine by routing/balancer.ts, or wake/gate.ts if all are asleep or full), upstream/forward.ts (one
 // attempt) and edge/respond.ts (any failure). The gate comes after every refusal, so that a scanner makes nobody pay for a start.
 
+import type { Logger } from "pino";
 import { FIELD } from "../http/field-names.ts";
 import type { RequestHead, ResponseHead } from "../http/message.ts";
 import type { AddressSet } from "../core/address-set.ts";
@@ -30,6 +31,8 @@ import { hstsValue } from "./hsts.ts";
 import { canBeHeld } from "./kept-body.ts";
 import type { KeptBodies } from "./kept-body.ts";
 import { httpsLocation, type HttpsPorts } from "./redirects.ts";
+import { RememberedReplays } from "./remembered-replays.ts";
+import { ReplayCache } from "./replay-cache.ts";
 import { Replays } from "./replays.ts";
 import { FOR_NOW, respondWithError } from "./respond.ts";
 import { Steered } from "./steered.ts";
@@ -54,6 +57,9 @@ export interface RequestHandlerOptions {
   readonly heldBodyBytes: number;
   readonly keptBodies: KeptBodies;
   readonly compressors: Compressors;
+  /** Replays that are remembered, by path and by session each. */
+  readonly replayCacheEntries: number;
+  readonly log: Logger;
   readonly httpsPorts: () => HttpsPorts;
   /** Since when a host name is served with a certificate that browsers trust, in milliseconds since the epoch; null: it is not. */
   readonly trustedSince: (hostname: string) => number | null;
@@ -89,7 +95,8 @@ export class RequestHandler implements ExchangeDriver {
     this.attempts = options.attempts;
     const { router, attempts, deadlines, outliers } = options;
     const onAnswered = (service: EdgeService, machine: EdgeMachine): void => outliers.answered(service, machine, 200);
-    this.replays = new Replays({ router, attempts, deadlines, onAnswered, now: Date.now });
+    const remembered = new RememberedReplays({ router, cache: new ReplayCache(deadlines, options.replayCacheEntries), log: options.log });
+    this.replays = new Replays({ router, attempts, deadlines, remembered, onAnswered, now: Date.now });
     this.compressors = options.compressors;
     this.deadlines = options.deadlines;
     this.totalMs = options.totalMs;
@@ -269,6 +276,7 @@ export class RequestHandler implements ExchangeDriver {
     const wish = head.fields.find(FIELD.flySteering) === -1 ? null : this.#steer(exchange, app);
     bind(exchange, wish);
     if (route.service.waitPage && this.asleep.opensStream(exchange)) return;
+    if (app.replays.isUsed && !this.replays.recall(exchange, app, route)) return;
     route.service.retryBudget.count(exchange.startedMs);
     if (!exchange.holdsBody()) this.attempts.route(exchange);
   }

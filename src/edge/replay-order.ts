@@ -3,6 +3,7 @@
 import type { Aim } from "../core/aim.ts";
 import { parseDuration } from "../core/duration.ts";
 import { aimAnywhere, aimAtMachine, aimAtRegions } from "../routing/aim.ts";
+import type { CacheOrder } from "./cache-order.ts";
 import { isMachineId } from "./steering.ts";
 
 export interface ReplayOrder {
@@ -20,6 +21,8 @@ export interface ReplayOrder {
   readonly timeoutMs: number | null;
   /** What happens when it cannot be reached; null: the client gets the error. */
   readonly fallback: "force_self" | "prefer_self" | null;
+  /** What the edge is to remember of it; null: nothing was said of that. */
+  readonly cache: CacheOrder | null;
 }
 
 const FIELDS = ["region", "instance", "prefer_instance", "app", "state", "elsewhere", "timeout", "fallback"] as const;
@@ -31,7 +34,7 @@ export type ReplayFields = { readonly [name in (typeof FIELDS)[number]]?: string
 const PART = /^\s*([a-z_]+)\s*=\s*(?:"([^"]*)"|([^";]*))\s*(?:;|$)/;
 
 /** The value of a `fly-replay` field; null: it is malformed. */
-export function parseReplay(text: string): ReplayOrder | null {
+export function parseReplay(text: string, cache: CacheOrder | null = null): ReplayOrder | null {
   const fields: Record<string, string> = {};
   let rest = text;
   while (rest.trim() !== "") {
@@ -42,11 +45,11 @@ export function parseReplay(text: string): ReplayOrder | null {
     fields[name] = (quoted ?? plain ?? "").trim();
     rest = rest.slice(whole.length);
   }
-  return replayOrder(fields);
+  return replayOrder(fields, cache);
 }
 
 /** The fields put together; null: they make no sense, each by itself or with each other. */
-export function replayOrder(fields: ReplayFields): ReplayOrder | null {
+export function replayOrder(fields: ReplayFields, cache: CacheOrder | null): ReplayOrder | null {
   const { region, instance, prefer_instance: preferInstance, app, state, elsewhere, timeout, fallback } = fields;
   const timeoutMs = timeout === undefined ? null : parseDuration(timeout);
   const regions = region === undefined ? null : region.split(",").map((code) => code.trim().toLowerCase());
@@ -70,6 +73,7 @@ export function replayOrder(fields: ReplayFields): ReplayOrder | null {
     elsewhere: elsewhere === "true",
     timeoutMs,
     fallback: (fallback as "force_self" | undefined) ?? null,
+    cache,
   };
 }
 

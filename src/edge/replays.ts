@@ -14,11 +14,13 @@ import { assign, isKeptOut, isTooLong } from "./admission.ts";
 import type { Attempts } from "./attempts.ts";
 import { bind } from "./bind.ts";
 import { identityAt } from "./client-certificate.ts";
+import { cacheOrderOf } from "./cache-order.ts";
 import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import type { Exchange } from "./exchange.ts";
 import { IdleWatch } from "./idle-watch.ts";
+import { asksToSkip, type RememberedReplays } from "./remembered-replays.ts";
 import { aimOf, parseReplay } from "./replay-order.ts";
-import { Steered, type Replay } from "./steered.ts";
+import { Steered, type Recalled, type Replay } from "./steered.ts";
 
 /** Answers with `fly-replay` to one request. */
 const MOST_HOPS = 10;
@@ -44,6 +46,7 @@ export interface ReplaysOptions {
   readonly router: Router<EdgeService, EdgeApp>;
   readonly attempts: Attempts;
   readonly deadlines: Deadlines;
+  readonly remembered: RememberedReplays;
   /** The machine has answered, if only with an order. */
   readonly onAnswered: (service: EdgeService, machine: EdgeMachine) => void;
   /** Milliseconds since the epoch. */
@@ -63,11 +66,36 @@ export class Replays {
     this.#options = options;
   }
 
+  /**
+   * For an app that has replays remembered: the request goes where one like it was sent before, if there is such a thing, as long as it
+   * passes the rules of the app there. False: it does not.
+   */
+  recall(exchange: Exchange, app: EdgeApp, route: Route<EdgeService>): boolean {
+    const { remembered } = this.#options;
+    const entry = remembered.find(exchange.head, app, route);
+    if (entry === null) return true;
+    const steered = (exchange.steered ??= new Steered());
+    steered.skipsCache = entry.allowBypass && asksToSkip(exchange.head);
+    if (steered.skipsCache) return true;
+    const way = this.#wayTo(exchange, entry.app);
+    if (way === null) {
+      remembered.forget(entry);
+      return true;
+    }
+    steered.apps.push(app.name);
+    if (!this.#enters(exchange, way)) return false;
+    route.service.traffic.replaysRecalled++;
+    steered.recalled = { entry, app: app.name, aim: exchange.aim };
+    steered.isSeeking = true;
+    exchange.aim = entry.aim;
+    return true;
+  }
+
   /** A response with fields of a replay. True: it is an order, and the client gets nothing of this response. */
   begin(exchange: Exchange, head: ResponseHead): boolean {
     const value = head.status === 101 ? null : joinedValue(head.fields, "fly-replay");
     if (value === null) return false;
-    const order = parseReplay(value);
+    const order = parseReplay(value, cacheOrderOf(head.fields));
     const steered = (exchange.steered ??= new Steered());
     const { service, machine } = exchange;
     const refusal = this.#refusal(exchange, steered);
@@ -78,6 +106,8 @@ export class Replays {
       exchange.refuse(refusal ?? "replay_malformed");
       return true;
     }
+    this.#options.remembered.learn(exchange, order);
+    steered.recalled = null;
     if (steered.hops++ === 0) steered.apps.push(service!.app);
     steered.replay = {
       order,
@@ -99,9 +129,11 @@ export class Replays {
 
   /** The request is about to be refused. True: it goes back instead to where its replay was asked for. */
   fallsBack(exchange: Exchange, steered: Steered, code: ErrorCode): boolean {
-    const { replay, isSeeking } = steered;
+    const { replay, isSeeking, recalled } = steered;
     const reason = REASONS[code];
-    if (replay === null || !isSeeking || reason === undefined || replay.order.fallback === null) return false;
+    if (!isSeeking || reason === undefined) return false;
+    if (recalled !== null) return this.#asksAnew(exchange, steered, recalled);
+    if (replay === null || replay.order.fallback === null) return false;
     steered.onReached();
     const way = this.#wayTo(exchange, replay.app);
     if (way === null) return false;
@@ -110,6 +142,20 @@ export class Replays {
     exchange.abandonAttempt();
     if (!this.#enters(exchange, way)) return true;
     exchange.aim = aimAtMachine(replay.machine.id, null, orElse);
+    this.#options.attempts.route(exchange);
+    return true;
+  }
+
+  /** What was remembered leads nowhere: as if it had not been. False: its own app is not here any more either. */
+  #asksAnew(exchange: Exchange, steered: Steered, { entry, app, aim }: Recalled): boolean {
+    this.#options.remembered.forget(entry);
+    steered.onReached();
+    steered.recalled = null;
+    const way = this.#wayTo(exchange, app);
+    if (way === null) return false;
+    exchange.abandonAttempt();
+    if (!this.#enters(exchange, way)) return true;
+    exchange.aim = aim;
     this.#options.attempts.route(exchange);
     return true;
   }

@@ -1,9 +1,11 @@
 // What a request brings along that is on its way by more than nearness: what its client or a machine asked for, how far it has come with
-// that, and what the next machine is to hear of it. Reference sections 4.1 to 4.4 and 4.7.
+// that, and what the next machine is to hear of it. Reference sections 4.1 to 4.7.
 
+import type { Aim } from "../core/aim.ts";
 import type { AddedField } from "../upstream/forward.ts";
 import type { EdgeMachine } from "./edge-app.ts";
 import type { IdleWatch } from "./idle-watch.ts";
+import type { Remembered } from "./replay-cache.ts";
 import type { ReplayOrder } from "./replay-order.ts";
 
 /** A replay under way, or done. */
@@ -18,11 +20,23 @@ export interface Replay {
   readonly timeUs: number;
 }
 
+/** A replay that nobody asked for this time, because it is remembered. */
+export interface Recalled {
+  readonly entry: Remembered;
+  /** What the request would be without it: the app that it is for, and what its client asked of that. */
+  readonly app: string;
+  readonly aim: Aim | null;
+}
+
 export class Steered {
   /** The machine that the client would like best; null: none. */
   preferred: string | null = null;
   /** The last one; null: none yet. */
   replay: Replay | null = null;
+  /** Until a machine asks for a replay anew, or the target cannot be reached; null: none. */
+  recalled: Recalled | null = null;
+  /** What is remembered was not looked at, as the client asked for. */
+  skipsCache = false;
   /** Replays so far. */
   hops = 0;
   /** Apps that have let the request in. */
@@ -36,10 +50,12 @@ export class Steered {
 
   /** For the machine that the request goes to now. */
   fields(machine: EdgeMachine): AddedField[] {
-    const { preferred, replay, failed } = this;
+    const { preferred, replay, failed, recalled } = this;
     const fields: AddedField[] = [];
     if (failed !== null) fields.push(["fly-replay-failed", failed]);
-    else if (replay !== null) fields.push(["fly-replay-src", sourceOf(replay)]);
+    else if (recalled !== null) fields.push(["fly-replay-cache-status", "hit"]);
+    else if (replay !== null)
+      fields.push(["fly-replay-src", sourceOf(replay)], ["fly-replay-cache-status", this.skipsCache ? "bypass" : "miss"]);
     else if (preferred !== null && preferred !== machine.id) fields.push(["fly-preferred-instance-unavailable", preferred]);
     return fields;
   }

@@ -69,6 +69,7 @@ export interface WorkerLimits {
   readonly connectionsPerAddress: number;
   readonly attempts: number;
   readonly compressors: number;
+  readonly replayCacheEntries: number;
 }
 
 export interface ListenRequest {

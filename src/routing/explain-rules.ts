@@ -1,14 +1,26 @@
 // The rules that have a say before machines are looked at, as `explain` tells them. Pure.
 
-import type { AccessRules, SpacedRate } from "../core/app.ts";
+import type { AccessRules, SessionRule, SpacedRate } from "../core/app.ts";
 import { AddressSet } from "../core/address-set.ts";
 import type { Aim, Target } from "../core/aim.ts";
+import { isInScope, scopePaths } from "../core/path-scope.ts";
 import type { AppEntry } from "../catalog/entry.ts";
 import { WORTH_A_PAGE_MS } from "./detour.ts";
 
 /** One rule, and what it says of the request. */
 export interface ExplainedRule {
-  readonly rule: "host" | "force_https" | "access" | "primary" | "sticky" | "steering" | "policy" | "what_if" | "wait_page" | "wake_guard";
+  readonly rule:
+    | "host"
+    | "force_https"
+    | "access"
+    | "primary"
+    | "sticky"
+    | "steering"
+    | "replay_cache"
+    | "policy"
+    | "what_if"
+    | "wait_page"
+    | "wake_guard";
   readonly verdict: string;
 }
 
@@ -38,6 +50,14 @@ export function steeringVerdict(aim: Aim | null): string {
   const steps: string[] = [];
   for (let one = aim; one !== null; one = one.orElse) steps.push(nameOf(one.target));
   return steps.length === 0 ? "any machine" : `${steps.join(", else ")}${aim !== null && !steps.includes(ANY) ? ", else nothing" : ""}`;
+}
+
+/** What workers remember is known to them alone. */
+export function replayCacheVerdict(rules: readonly SessionRule[] | null, url: string): string {
+  const { hostname, pathname } = new URL(url);
+  const rule = rules?.find(({ scope }) => isInScope(scope, hostname, scopePaths(pathname)));
+  if (rule === undefined) return "not considered: what the edge remembers of replays";
+  return `not considered: what the edge remembers of replays for ${rule.ttlMs / 1000} s by the ${rule.type} ${rule.name}`;
 }
 
 export function policyVerdict({ regionPolicy, balance }: AppEntry): string {

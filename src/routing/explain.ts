@@ -10,7 +10,15 @@ import { ProxyError } from "../core/errors.ts";
 import type { Health, MachineState } from "../core/machine.ts";
 import { isAwaitable, isWakeable } from "../core/machine.ts";
 import { detourOf, type Detour, type DetourRules } from "./detour.ts";
-import { accessVerdict, deniedBy, type ExplainedRule, policyVerdict, sleepVerdicts, steeringVerdict } from "./explain-rules.ts";
+import {
+  accessVerdict,
+  deniedBy,
+  type ExplainedRule,
+  policyVerdict,
+  replayCacheVerdict,
+  sleepVerdicts,
+  steeringVerdict,
+} from "./explain-rules.ts";
 import { exclusion, rank, type Ranked, type RankRules, UNHEALTHY } from "./rank.ts";
 import { Router } from "./router.ts";
 
@@ -117,6 +125,7 @@ export function explain(entries: Iterable<AppEntry>, url: string, view: ExplainV
     { rule: "access", verdict: accessVerdict(app.access, client) },
     ...reasons,
     { rule: "steering", verdict: steeringVerdict(aim) },
+    { rule: "replay_cache", verdict: replayCacheVerdict(route?.port.sessions ?? null, target.url) },
     { rule: "policy", verdict: policyVerdict(app) },
     ...whatIf.down.map((name) => ({ rule: "what_if", verdict: `${name} is taken as down` }) as const),
     ...Object.entries(whatIf.load).map(

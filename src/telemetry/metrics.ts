@@ -67,13 +67,15 @@ export class Metrics {
       this.#count("fly_app_tcp_connects_count", labels, opened);
       this.#count("fly_app_tcp_disconnects_count", labels, closed);
     }
-    for (const { app, connects, disconnects, bytesIn, bytesOut, panics } of report.clients) {
+    for (const { app, connects, disconnects, bytesIn, bytesOut, panics, replaysRecalled, replaysRemembered } of report.clients) {
       const labels = { ...this.#base, app };
       this.#count("fly_edge_tcp_connects_count", labels, connects);
       this.#count("fly_edge_tcp_disconnects_count", labels, disconnects);
       this.#count("fly_edge_data_in", labels, bytesIn);
       this.#count("fly_edge_data_out", labels, bytesOut);
       this.#count("kittiwake_panics_total", labels, panics);
+      this.#count("kittiwake_replay_cache_hits_total", labels, replaysRecalled);
+      this.#count("kittiwake_replay_cache_misses_total", labels, replaysRemembered);
     }
     for (const { app, machine, count } of report.ejections) {
       this.#count("kittiwake_ejections_total", { ...this.#base, app, region: machine.region, instance: machine.id }, count);
@@ -140,6 +142,8 @@ const COUNTERS = [
   ["kittiwake_errors_total", "Exchanges that ended with an error code; docs/errors.md lists them.", ["region", "host", "code"]],
   ["kittiwake_ejections_total", "How often a worker left a machine alone for a while, for failing several times in a row.", MACHINE],
   ["kittiwake_panics_total", "Attempts at machines that fail their checks, because all that run do.", EDGE],
+  ["kittiwake_replay_cache_hits_total", "Requests to an app that went by a replay that was remembered.", EDGE],
+  ["kittiwake_replay_cache_misses_total", "Replays that an app was asked for, and that were remembered.", EDGE],
   ["kittiwake_wakes_total", "Machines woken by a request, or not.", ["app", "region", "host", "result"]],
   ["kittiwake_dns_messages_total", "Messages to the DNS server by what became of them.", ["region", "host", "result"]],
   [

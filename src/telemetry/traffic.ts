@@ -49,6 +49,9 @@ export interface ClientRow {
   readonly bytesOut: number;
   /** Attempts at machines that fail their checks, because all that run do. */
   readonly panics: number;
+  /** Requests that went by a remembered replay, and replays that were remembered. */
+  readonly replaysRecalled: number;
+  readonly replaysRemembered: number;
 }
 
 export interface EjectionRow {
@@ -141,6 +144,8 @@ export class AppTraffic {
   bytesIn = 0;
   bytesOut = 0;
   panics = 0;
+  replaysRecalled = 0;
+  replaysRemembered = 0;
 
   constructor(app: string) {
     this.#app = app;
@@ -156,10 +161,10 @@ export class AppTraffic {
   }
 
   clients(): ClientRow[] {
-    const { connects, disconnects, bytesIn, bytesOut, panics } = this;
-    if (connects + disconnects + bytesIn + bytesOut + panics === 0) return [];
-    this.connects = this.disconnects = this.bytesIn = this.bytesOut = this.panics = 0;
-    return [{ app: this.#app, connects, disconnects, bytesIn, bytesOut, panics }];
+    const { connects, disconnects, bytesIn, bytesOut, panics, replaysRecalled, replaysRemembered } = this;
+    if (connects + disconnects + bytesIn + bytesOut + panics + replaysRecalled + replaysRemembered === 0) return [];
+    this.connects = this.disconnects = this.bytesIn = this.bytesOut = this.panics = this.replaysRecalled = this.replaysRemembered = 0;
+    return [{ app: this.#app, connects, disconnects, bytesIn, bytesOut, panics, replaysRecalled, replaysRemembered }];
   }
 }
 

@@ -62,8 +62,17 @@ test("http_service is one TCP service with port 80, which alone forces HTTPS, an
       minMachinesRunning: 0,
       concurrency: { type: "connections", softLimit: 20, hardLimit: null },
       ports: [
-        { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null, h2Backend: false, rules: PLAIN_RULES },
-        { start: 443, end: 443, handlers: ["http", "tls"], forceHttps: false, http: null, h2Backend: false, rules: PLAIN_RULES },
+        { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null, h2Backend: false, sessions: null, rules: PLAIN_RULES },
+        {
+          start: 443,
+          end: 443,
+          handlers: ["http", "tls"],
+          forceHttps: false,
+          http: null,
+          h2Backend: false,
+          sessions: null,
+          rules: PLAIN_RULES,
+        },
       ],
       checks: [
         {
@@ -127,7 +136,16 @@ test("http_service comes before services, keys tell services on one port apart, 
   assert.ok(http?.type === "http");
   assert.deepEqual([http.method, http.headers], ["HEAD", { "X-Probe": "1" }]);
   assert.deepEqual(app.services[1]!.ports, [
-    { start: 8081, end: 8081, handlers: ["http", "tls"], forceHttps: false, http: null, h2Backend: false, rules: PLAIN_RULES },
+    {
+      start: 8081,
+      end: 8081,
+      handlers: ["http", "tls"],
+      forceHttps: false,
+      http: null,
+      h2Backend: false,
+      sessions: null,
+      rules: PLAIN_RULES,
+    },
   ]);
 });
 

@@ -98,3 +98,64 @@ X-True = true
     `error ${place}:12 ${key}.X-True: expected false, a header value or a list of header values, got true`,
   ]);
 });
+
+const RULE = (prefix: string, more = ""): string =>
+  `[[http_service.http_options.replay_cache]]\npath_prefix = "${prefix}"\nttl_seconds = 60\ntype = "cookie"\nname = "sid"\n${more}\n`;
+
+test("reference 4.6 replay_cache: the longest path first, and of two alike that of a host", (t) => {
+  const { app, problems } = loadApp(
+    t,
+    `${HEAD}${["/", "/a/*", "Hello.example.com/", "/a/b/", "hello.example.com/a"].map((prefix) => RULE(prefix)).join("")}`,
+  );
+  assert.deepEqual(problems, []);
+  for (const { sessions } of app.services[0]!.ports) {
+    assert.deepEqual(
+      sessions!.map(({ scope: { host, path } }) => `${host ?? ""}${path}/`),
+      ["/a/b/", "hello.example.com/a/", "/a/", "hello.example.com/", "/"],
+    );
+  }
+});
+
+test("reference 4.6 replay_cache: names of headers in lower case, those of cookies as they are", (t) => {
+  const { app } = loadApp(
+    t,
+    `${HEAD}${RULE("/a").replace('"sid"', '"SID"')}${RULE("/b", "allow_bypass = true").replace('"sid"', '"X-Session"').replace("cookie", "header")}`,
+  );
+  assert.deepEqual(app.services[0]!.ports[0]!.sessions, [
+    { scope: { host: null, path: "/a" }, ttlMs: 60_000, type: "cookie", name: "SID", allowBypass: false },
+    { scope: { host: null, path: "/b" }, ttlMs: 60_000, type: "header", name: "x-session", allowBypass: true },
+  ]);
+});
+
+test("reference 4.6 replay_cache: two rules for the same paths are one, and it is said which", (t) => {
+  const { app, problems } = loadApp(t, `${HEAD}${RULE("/a")}${RULE("/b")}${RULE("/a/*")}`);
+  assert.equal(app.services[0]!.ports[0]!.sessions!.length, 2);
+  assert.deepEqual(problems, [
+    "warning apps/a.toml:17 http_service.http_options.replay_cache[2].path_prefix: no effect: replay_cache[0] is for the same paths",
+  ]);
+});
+
+for (const [line, wrong] of [
+  ['path_prefix = "/"', 'path_prefix = "app"'],
+  ['path_prefix = "/"', 'path_prefix = "https://hello.example.com/"'],
+  ['path_prefix = "/"', 'path_prefix = "hello.example.com:443/"'],
+  ['path_prefix = "/"', 'path_prefix = "/a/../b"'],
+  ["ttl_seconds = 60", "ttl_seconds = 9"],
+  ['type = "cookie"', 'type = "query"'],
+  ['name = "sid"', 'name = "s id"'],
+  ['name = "sid"', 'name = ""'],
+] as const) {
+  test(`reference 4.6 replay_cache: ${wrong} is refused`, (t) => {
+    const text = `${HEAD}${RULE("/").replace(line, wrong)}`;
+    const [problem, ...more] = linesOf(loadFiles(t, { "kittiwake.toml": 'region = "ams"', "apps/a.toml": text }));
+    const [key] = wrong.split(" ");
+    assert.match(problem!, new RegExp(`^error apps/a.toml:\\d+ http_service.http_options.replay_cache\\[0\\].${key}: expected .*, got `));
+    assert.deepEqual(more, []);
+  });
+}
+
+test("reference 4.6 replay_cache on a port without the http handler is told to have no effect", (t) => {
+  const rule = RULE("/").replace("[[http_service.http_options.", "[[services.ports.http_options.");
+  const { problems } = loadApp(t, `${HEAD}[[services]]\nprotocol = "tcp"\n[[services.ports]]\nport = 9000\n${rule}`);
+  assert.match(problems.join(), /^warning .*no effect without the "http" handler$/);
+});

@@ -54,6 +54,7 @@ test("a node with nothing but a region gets every default, with absolute paths",
       keptBodiesBytes: 67_108_864,
       streams: 128,
       compressors: 128,
+      replayCacheEntries: 10_000,
     },
   } satisfies Omit<NodeConfig, "file" | "dataDir">);
 });

@@ -347,6 +347,7 @@ describe("issue 5 part 10: every rule that had a say", () => {
       { rule: "force_https", verdict: "301 to HTTPS" },
       { rule: "access", verdict: "everybody may come" },
       { rule: "steering", verdict: "any machine" },
+      { rule: "replay_cache", verdict: "not considered: what the edge remembers of replays" },
       { rule: "policy", verdict: 'region_policy is "any", balance is "closest"' },
     ]);
   });
@@ -367,6 +368,18 @@ describe("issue 5 part 10: every rule that had a say", () => {
       );
     });
   }
+
+  test("reference 4.6 sessions whose replays are remembered", () => {
+    const scope = { host: null, path: "/shop" };
+    const entry = app(service(up("ams")));
+    const [one] = entry.services;
+    const rule = { scope, ttlMs: 60_000, type: "cookie", name: "sid", allowBypass: false } as const;
+    const ports = one!.ports.map((port) => ({ ...port, sessions: [rule] }));
+    const verdict = (path: string): string | undefined =>
+      verdicts(ask({ ...entry, services: [{ ...one!, ports }] }, { url: `https://hello.localhost${path}` }))["replay_cache"];
+    assert.equal(verdict("/shop/cart?x"), "not considered: what the edge remembers of replays for 60 s by the cookie sid");
+    assert.equal(verdict("/"), "not considered: what the edge remembers of replays");
+  });
 
   for (const [what, aim, verdict, outcome, outside] of [
     ["a region", aimAtRegions(["ord"], null, aimAnywhere()), "regions ord, else any machine", "ord", ["ams", "nrt"]],

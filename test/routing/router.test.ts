@@ -19,6 +19,7 @@ const port = (start: number, end = start, handlers: Handler[] = ["http"]): Servi
   forceHttps: false,
   http: null,
   h2Backend: false,
+  sessions: null,
   rules: PLAIN_RULES,
 });
 const app = (name: string, hostnames: string[], services: Service[] = []): App => ({ name, hostnames, services, clientAuth: null });

@@ -46,6 +46,9 @@ async function answer(request, response) {
     case "/busy-file":
       writeFileSync(process.env.KITTIWAKE_BUSY_FILE, searchParams.get("s"));
       break;
+    case "/headers":
+      for (const [name, value] of searchParams) response.setHeader(name, value);
+      break;
     case "/exit":
       response.once("close", () => process.exit(Number(searchParams.get("code"))));
       break;

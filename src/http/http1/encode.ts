@@ -35,6 +35,7 @@ export const REQUEST_DROPS: Uint8Array = flags([
   FIELD.flyRequestId,
   FIELD.flyTraceparent,
   FIELD.flyTracestate,
+  FIELD.flyReplay,
   FIELD.flyReplaySrc,
   FIELD.flyReplayFailed,
   FIELD.flyReplayCacheStatus,
