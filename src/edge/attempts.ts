@@ -93,7 +93,7 @@ export class Attempts {
   onWakeOver(app: string, key: string): void {
     const service = this.#service(app, key);
     if (service === undefined) return;
-    if (service.detour === "wait") this.#notNearUntilMs.set(service.waitSlot, performance.now() + NOT_NEAR_MS);
+    if (service.detour === "wait" || isHomeAsleep(service)) this.#notNearUntilMs.set(service.waitSlot, performance.now() + NOT_NEAR_MS);
     else this.#notNearUntilMs.delete(service.waitSlot);
   }
 
@@ -105,13 +105,13 @@ export class Attempts {
   /** To a machine that it has not tried, or to the gate. */
   route(one: Attempted): void {
     const service = one.service!;
-    const { gate, balancer } = this.#options;
+    const { gate } = this.#options;
     // Who comes now must not overtake those who wait.
     const waitsFor = one.tried === null ? gate.waitsFor(service, one.aim) : null;
     if (waitsFor !== null) return this.#hold(one, waitsFor);
     if (one.aim !== null) return this.#routeAimed(one, one.aim);
     if (service.detour === "wait" && one.tried === null && this.#waitsForNear(service)) return this.#hold(one, "asleep");
-    const outcome = balancer.claim(service, one.tried);
+    const outcome = this.#claim(service, one.tried);
     if (typeof outcome !== "string") return this.#attempt(one, outcome);
     // It has waited for a wake that failed, or there was none to wait for.
     if (isInPanic(one)) return this.#attemptWithoutWake(one, "no_healthy_machine");
@@ -168,7 +168,7 @@ export class Attempts {
     }
     const { aim } = one;
     const aimed = aim === null ? null : this.#aimed.claim(service, null, aim);
-    const outcome = aimed === null ? this.#options.balancer.claim(service, null) : aimed.outcome;
+    const outcome = aimed === null ? this.#claim(service, null) : aimed.outcome;
     if (outcome === "asleep" || outcome === "full") {
       // It waits for something else from now on, and so in another line.
       if (aimed !== null && aimed.aim !== aim) {
@@ -224,6 +224,13 @@ export class Attempts {
 
   #service(app: string, key: string): EdgeService | undefined {
     return this.#options.router.app(app)?.services.find((service) => service.key === key);
+  }
+
+  #claim(service: EdgeService, tried: readonly EdgeMachine[] | null): EdgeMachine | Refusal {
+    const { balancer } = this.#options;
+    const outcome = balancer.claim(service, tried);
+    if (outcome !== "asleep" || !isHomeAsleep(service) || this.#waitsForNear(service)) return outcome;
+    return balancer.claim({ ...service, ranked: service.ranked.withoutWake! }, tried);
   }
 
   #routeAimed(one: Attempted, aim: Aim): void {
@@ -343,6 +350,11 @@ export class Attempts {
       one.refuse(error.code);
     }
   }
+}
+
+/** With "local-preferred": nothing runs at home, where something could be waited for, and something does elsewhere. */
+function isHomeAsleep({ ranked: { homeGroups, withoutWake } }: EdgeService): boolean {
+  return homeGroups === 0 && withoutWake !== null && !withoutWake.isPanic;
 }
 
 /** Was it sent to a machine that fails its checks, because all that ran did? */

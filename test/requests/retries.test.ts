@@ -29,6 +29,7 @@ const edge: Edge = await startEdge({
     halfdead: twoMachines("halfdead", dead, far.port),
     dead: twoMachines("dead", dead, dead).replace("[kittiwake]", '[kittiwake]\nwake_timeout = "1ms"'),
     pair: twoMachines("pair", near.port, far.port),
+    spent: twoMachines("spent", near.port, far.port),
   },
 });
 after(async () => {
@@ -239,3 +240,28 @@ async function deadPort(): Promise<number> {
   await once(server, "close");
   return port;
 }
+
+test("(3.5) what was sent is sent again ten times a second where there are few requests, and then no more", async () => {
+  await Promise.all([
+    far.answers(() => response("far")),
+    near.answers((_, connection) => {
+      connection.socket.destroy();
+      return null;
+    }),
+  ]);
+  // Of the budget's ten seconds, half are forgotten at a time.
+  const budget = 100;
+  const startedMs = performance.now();
+  const answers = new Map<string, number>();
+  for (let asked = 0; asked < budget + 20; asked++) {
+    using client = await RawClient.connect(edge.port);
+    const { status, body } = await client.send(requestTo("spent", "GET")).response();
+    const answer = status === 200 ? body : String(status);
+    answers.set(answer, (answers.get(answer) ?? 0) + 1);
+  }
+  const most = budget * (1 + Math.floor((performance.now() - startedMs) / 5000));
+  const again = answers.get("far") ?? 0;
+  assert.ok(again >= budget && again <= most, `${again} of ${most}`);
+  assert.equal(answers.get("502") ?? 0, budget + 20 - again);
+  assert.equal(near.requests.length, budget + 20);
+});

@@ -8,11 +8,15 @@ import { startTestNode, type TestNode } from "../support/node.ts";
 
 const BOTH = ["ams", "nrt"];
 const WAITS = "warm_detour = false";
+/** With the detour, which is there by default. */
+const STAYS = 'region_policy = "local-preferred"';
 const BROKEN_IN_AMS = '[ "$FLY_REGION" = ams ] && exit 7';
 
 const APPS = {
   detour: processApp("detour", { regions: BOTH, env: { BOOT_MS: "300", STARTS_FILE: "detour.starts" } }),
   waits: processApp("waits", { regions: BOTH, env: { BOOT_MS: "300" }, more: WAITS }),
+  home: processApp("home", { regions: BOTH, env: { BOOT_MS: "300" }, more: STAYS }),
+  homeless: processApp("homeless", { regions: BOTH, wakeTimeout: "10m", more: STAYS, command: `${BROKEN_IN_AMS}; ${APP_COMMAND}` }),
   broken: processApp("broken", { regions: BOTH, more: WAITS, command: `${BROKEN_IN_AMS}; ${APP_COMMAND}` }),
 };
 
@@ -54,6 +58,18 @@ describe("a near machine that sleeps, and a far one that is awake", () => {
     await warmUp("waits");
     const answers = await Promise.all(Array.from({ length: 50 }, () => identify(node.httpPort, "waits")));
     assert.deepEqual(new Set(answers.map(({ region }) => region)), new Set(["ams"]));
+  });
+
+  test('with "local-preferred" too, whether there is a detour or not: home comes before all else', async () => {
+    await warmUp("home");
+    const answers = await Promise.all(Array.from({ length: 50 }, () => identify(node.httpPort, "home")));
+    assert.deepEqual(new Set(answers.map(({ region }) => region)), new Set(["ams"]));
+  });
+
+  test('and with "local-preferred" the far one answers, without another wait, when none at home can be woken', async () => {
+    await warmUp("homeless");
+    assert.equal((await identify(node.httpPort, "homeless")).region, "nrt");
+    assert.equal((await identify(node.httpPort, "homeless")).region, "nrt");
   });
 
   test("but the far one answers when the near one cannot be woken", async () => {
