@@ -8,7 +8,7 @@ import type { Wish } from "./steering.ts";
 /** By its service's rules, where it has any. `wish` is what its own headers ask for. */
 export function bind(exchange: Exchange, wish: Wish | null): void {
   const { affinity, ranked } = exchange.service!;
-  if (affinity === null) return;
+  if (affinity === null) return void (exchange.bond = null);
   exchange.bond = affinity.bond(exchange.head, wish, ranked.groups.length > 0);
   exchange.aim = exchange.bond.aim;
 }

@@ -4,6 +4,7 @@
 //     order ──► swallowing ──► seeking ──► reached             an error ends it anywhere
 //                                 └──► fallback ──► reached
 
+import type { Aim } from "../core/aim.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { joinedValue } from "../http/joined-value.ts";
 import type { ResponseHead } from "../http/message.ts";
@@ -85,9 +86,9 @@ export class Replays {
     steered.apps.push(app.name);
     if (!this.#enters(exchange, way)) return false;
     route.service.traffic.replaysRecalled++;
-    steered.recalled = { entry, app: app.name, aim: exchange.aim };
+    steered.recalled = { entry, app: app.name, aim: exchange.aim, bond: exchange.bond };
     steered.isSeeking = true;
-    exchange.aim = entry.aim;
+    aimBy(exchange, entry.aim);
     return true;
   }
 
@@ -141,13 +142,15 @@ export class Replays {
     const orElse = replay.order.fallback === "prefer_self" ? aimAnywhere() : null;
     exchange.abandonAttempt();
     if (!this.#enters(exchange, way)) return true;
+    // The app may be another one than it was sought in.
+    bind(exchange, null);
     exchange.aim = aimAtMachine(replay.machine.id, null, orElse);
     this.#options.attempts.route(exchange);
     return true;
   }
 
   /** What was remembered leads nowhere: as if it had not been. False: its own app is not here any more either. */
-  #asksAnew(exchange: Exchange, steered: Steered, { entry, app, aim }: Recalled): boolean {
+  #asksAnew(exchange: Exchange, steered: Steered, { entry, app, aim, bond }: Recalled): boolean {
     this.#options.remembered.forget(entry);
     steered.onReached();
     steered.recalled = null;
@@ -156,6 +159,7 @@ export class Replays {
     exchange.abandonAttempt();
     if (!this.#enters(exchange, way)) return true;
     exchange.aim = aim;
+    exchange.bond = bond;
     this.#options.attempts.route(exchange);
     return true;
   }
@@ -175,9 +179,7 @@ export class Replays {
     const steered = exchange.steered!;
     steered.isSeeking = true;
     if (order.timeoutMs !== null) steered.patience = new IdleWatch(deadlines, order.timeoutMs, () => this.#onTimeout(exchange));
-    exchange.aim = aimOf(order, machine.id);
-    // The app was named and no more: what writes is for its primary region.
-    if (exchange.aim === null) bind(exchange, null);
+    aimBy(exchange, aimOf(order, machine.id));
     attempts.route(exchange);
   }
 
@@ -221,6 +223,12 @@ export class Replays {
     exchange.refuse("replay_timeout");
     exchange.channel.flush();
   }
+}
+
+/** @param aim what was asked for; null: the app was named and no more, so that what writes is for its primary region */
+function aimBy(exchange: Exchange, aim: Aim | null): void {
+  exchange.aim = aim;
+  if (aim === null) bind(exchange, null);
 }
 
 function failureOf({ order, machine, app, startedMs }: Replay, reason: string): string {

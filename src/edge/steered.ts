@@ -3,6 +3,7 @@
 
 import type { Aim } from "../core/aim.ts";
 import type { AddedField } from "../upstream/forward.ts";
+import type { Bond } from "./affinity.ts";
 import type { EdgeMachine } from "./edge-app.ts";
 import type { IdleWatch } from "./idle-watch.ts";
 import type { Remembered } from "./replay-cache.ts";
@@ -26,6 +27,7 @@ export interface Recalled {
   /** What the request would be without it: the app that it is for, and what its client asked of that. */
   readonly app: string;
   readonly aim: Aim | null;
+  readonly bond: Bond | null;
 }
 
 export class Steered {

@@ -78,7 +78,8 @@ after(async () => {
 function answer(region: string, request: Message): string {
   const { target } = request;
   const host = request.header("host");
-  if (host === "router.localhost" && region === "ord") return response("", ["fly-replay: app=db"]);
+  if (host === "router.localhost" && region === "ord")
+    return response("", ["fly-replay: app=db", "fly-replay-cache: /known/*", "fly-replay-cache-ttl-secs: 60"]);
   if (target === "/refused") return response(region, [], "422 Unprocessable Content");
   if (target === "/broken") return response(region, [], "500 Internal Server Error");
   if (target === "/back" && region === "ams") return response("", ["fly-replay: region=nrt"]);
@@ -180,6 +181,12 @@ test("issue 5 part 8: what writes goes to the primary region of the app that it 
   assert.equal(post.body, "ams");
   assert.match(setBy(post) ?? "", /\.ams$/);
   assert.equal((await send("GET /", { app: "router", cookie: setBy(post) })).body, "ams");
+  // The first is replayed, which the others are known by.
+  for (let i = 0; i < 3; i++) assert.equal((await send("GET /known/path", { app: "router" })).body, "nrt");
+  const asked = backends.get("ord")!.requests.length;
+  assert.equal((await send("POST /known/path", { app: "router" })).body, "ams");
+  assert.equal((await send("GET /known/path", { app: "router", cookie: setBy(post) })).body, "ams");
+  assert.equal(backends.get("ord")!.requests.length, asked);
 });
 
 test("issue 5 part 8: an upgrade of who wrote follows as well", async () => {
