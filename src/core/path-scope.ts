@@ -23,7 +23,7 @@ export function parsePathScope(text: string): PathScope | null {
   const host = text.slice(0, slash).toLowerCase();
   const path = text.slice(slash).replace(/\/\*?$/, "");
   if (host !== "" && !HOST.test(host)) return null;
-  if (!PATH.test(path) || /[*?#]/.test(path) || AMBIGUOUS.test(path)) return null;
+  if (!PATH.test(path) || /[*?#]/.test(path) || AMBIGUOUS.test(text)) return null;
   if (path.length > MOST_PATH_CHARACTERS || path.split("/").length - 1 > MOST_SEGMENTS) return null;
   return { host: host === "" ? null : host.replace(/\.$/, ""), path };
 }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { parsePathScope, scopePaths } from "../../src/core/path-scope.ts";
 
 const deep = "/x".repeat(16);
@@ -40,6 +41,8 @@ for (const text of [
   "/path/*, /other/*",
   "/a\\b",
   "/a//b",
+  "//",
+  "/a//*",
   "/a/../b",
   "/a/.",
   "/a%2fb",
@@ -86,7 +89,19 @@ test("reference 4.5 no request is in more scopes than seventeen, however long it
   assert.equal(paths[0], deep);
 });
 
-test("reference 4.5 every scope of a request but the first is above the one before it", () => {
-  const paths = scopePaths("/aa/b/ccc/d");
-  for (const [index, path] of paths.slice(1).entries()) assert.ok(paths[index]!.startsWith(`${path}/`));
+const seed = Number(process.env["SEED"] ?? Date.now());
+
+test(`reference 4.5 a request is in the scopes of its path and of all above it, and in no other one (SEED=${seed})`, () => {
+  const segment = fc.string({ minLength: 1, maxLength: 3, unit: fc.constantFrom(..."ab.%2fFeE;\\\\*?#/") });
+  const path = fc.array(segment, { maxLength: 5 }).map((segments) => segments.map((text) => `/${text}`).join(""));
+  const property = fc.property(path, path, fc.constantFrom("", "/*", "/"), (target, text, end) => {
+    const scope = parsePathScope(`${text}${end}` || "/");
+    const paths = scopePaths(target || "/");
+    for (const one of paths) assert.ok(one === "" || parsePathScope(one)?.path === one || /[*#]/.test(one), one);
+    if (scope === null) return;
+    const [whole = ""] = target.split("?");
+    const isBelow = `${whole}/`.startsWith(`${scope.path}/`);
+    assert.equal(paths.includes(scope.path), isBelow && paths.length > 0, `${target} in ${scope.path}`);
+  });
+  fc.assert(property, { seed, numRuns: 3000 });
 });

@@ -237,14 +237,30 @@ describe("reference 4.5 who has a say", () => {
   });
 
   test("the app that it leads to: its rules for clients hold, and its limit on bodies", async () => {
-    world.sendsTo("app=guarded", [`fly-replay-cache: ${world.base}/guarded/*`, TTL]);
-    for (let i = 0; i < 2; i++) assert.equal((await world.send(`${world.base}/guarded`)).by, "access_denied");
-    assert.equal(world.asked("ams"), 1, "who may not go there is refused, and asks nobody");
+    for (const [name, code] of [
+      ["guarded", "access_denied"],
+      ["locked", "client_certificate_required"],
+    ] as const) {
+      const asked = world.asked("ams");
+      world.sendsTo(`app=${name}`, [`fly-replay-cache: ${world.base}/${name}/*`, TTL]);
+      for (let i = 0; i < 2; i++) assert.equal((await world.send(`${world.base}/${name}`)).by, code);
+      assert.equal(world.asked("ams"), asked + 1, "who may not go there is refused, and asks nobody");
+    }
     world.sendsTo("app=short", [`fly-replay-cache: ${world.base}/short/*`, TTL]);
     assert.equal(told(await world.send(`${world.base}/short`)), "short miss");
     assert.equal(told(await world.send(`${world.base}/short`, { body: "abc" })), "short hit");
     assert.equal((await world.send(`${world.base}/short`, { body: "abcd" })).by, "body_too_large");
   });
+});
+
+test("reference 4.8 a client does not stick to where a remembered replay led its request", async () => {
+  world.orders["ams"] = ({ target }) => (target === "/" ? null : ["fly-replay: region=nrt", `fly-replay-cache: ${world.base}/*`, TTL]);
+  using client = await RawClient.connect(world.node.httpPort);
+  const cookie = async (target: string): Promise<string | null> =>
+    (await client.send(`GET ${target} HTTP/1.1\r\nhost: kept.localhost\r\n\r\n`).response()).header("set-cookie");
+  assert.notEqual(await cookie("/"), null);
+  for (let i = 0; i < 3; i++) assert.equal(await cookie(world.base), null);
+  assert.equal(world.asked("ams"), 1);
 });
 
 describe("reference 4.5 fly-replay-cache: invalidate", () => {
@@ -354,6 +370,16 @@ describe("reference 4.5 a target that cannot serve", () => {
     await control.stop("sleepy", machineOf(world.node, "sleepy", "ams").id);
     assert.equal(told(await world.send(target, { host })), "other hit");
     assert.equal(machineOf(world.node, "sleepy", "ams").state, "stopped");
+  });
+
+  test("a target that sleeps is woken", async () => {
+    assert.equal(machineOf(world.node, "sleepy", "ams").state, "stopped");
+    world.sendsTo("app=sleepy", [`fly-replay-cache: ${world.base}/*`, TTL]);
+    await world.send(world.base);
+    await world.node.node.control.stop("sleepy", machineOf(world.node, "sleepy", "ams").id);
+    await world.send(world.base);
+    assert.equal(machineOf(world.node, "sleepy", "ams").state, "started");
+    assert.equal(world.asked("ams"), 1);
   });
 });
 

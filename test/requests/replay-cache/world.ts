@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { processApp } from "../../support/apps.ts";
 import { freePort, staticApp } from "../../support/backend.ts";
+import { ClientAuthority } from "../../support/client-certificates.ts";
 import { eventually } from "../../support/eventually.ts";
 import { Http2Client } from "../../support/http2-client.ts";
 import type { Message } from "../../support/message.ts";
@@ -48,6 +49,7 @@ export class ReplayWorld implements AsyncDisposable {
   }
 
   static async start(): Promise<ReplayWorld> {
+    const authority = await ClientAuthority.create();
     const backends = new Map<string, ScriptedBackend>();
     for (const name of MACHINES) backends.set(name, await ScriptedBackend.start());
     const port = (name: (typeof MACHINES)[number]): number => backends.get(name)!.port;
@@ -77,6 +79,8 @@ export class ReplayWorld implements AsyncDisposable {
             .replace("[kittiwake]", '[kittiwake]\nhostnames = ["alt.example.com"]') + rules.join("\n"),
         dead: app("dead", { fra: await freePort() }),
         guarded: app("guarded", { fra: port("third") }, '\n[kittiwake.access]\ndeny = ["127.0.0.1"]\n'),
+        locked: app("locked", { fra: port("third") }, `\n[kittiwake.tls]\nclient_ca = "${authority.write("ca.pem", authority.pem)}"\n`),
+        kept: app("kept", { ams: port("ams"), nrt: port("nrt") }).replace("[kittiwake]", '[kittiwake]\nsticky = "cookie"'),
         sleepy: processApp("sleepy"),
         short: app("short", { fra: port("short") }).replace("[kittiwake]", "[kittiwake]\nmax_body_size = 3"),
       },
