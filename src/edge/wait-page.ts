@@ -37,7 +37,8 @@ progress::-moz-progress-bar{background:var(--go);border-radius:1rem}
 a{color:var(--go)}
 footer{margin-top:1.5rem;font-size:.8rem;color:var(--soft);overflow-wrap:anywhere}
 code{font-family:ui-monospace,SFMono-Regular,Menlo,monospace}
-[hidden]{display:none}`;
+[hidden]{display:none}
+@media (prefers-reduced-motion:reduce){progress::-webkit-progress-value{transition:none}}`;
 
 const SCRIPT = `(() => {
   const at = (id) => document.getElementById(id);

@@ -75,7 +75,8 @@ export class WakeStream implements Waiting, Timed {
   }
 
   onGateFailed(error: ProxyError): void {
-    this.end(this.#options.onFailed(error));
+    // Of a node that ends, the page connects anew, to whoever is next.
+    this.end(error.code === "draining" ? null : this.#options.onFailed(error));
   }
 
   onDeadline(): void {

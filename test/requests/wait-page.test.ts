@@ -15,6 +15,8 @@ import { RawClient } from "../support/raw-client.ts";
 import { response, ScriptedBackend } from "../support/scripted-backend.ts";
 
 const NAVIGATES = "sec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
+/** A wish of its own, as a cookie by which a client sticks to a machine is one. */
+const AIMED = "fly-force-region: ams\r\n";
 const NAVIGATES_HTTP2 = { ":authority": "paged.localhost", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" };
 
 const web = await ScriptedBackend.start();
@@ -59,6 +61,8 @@ describe("an app with wait_page that is asleep", () => {
     const page = await client.response();
     const second = await http2.get("/a?b=c", NAVIGATES_HTTP2);
     assert.deepEqual([second.status, second.headers["kittiwake-asleep"]], [503, "1"]);
+    const aimed = await client.send(`GET / HTTP/1.1\r\nhost: paged.localhost\r\n${NAVIGATES}${AIMED}\r\n`).response();
+    assert.deepEqual([aimed.status, aimed.header("kittiwake-asleep")], [503, "1"]);
     assert.deepEqual(
       ["cache-control", "retry-after", "kittiwake-asleep", "x-content-type-options", "content-type"].map((name) => page.header(name)),
       ["no-store", "2", "1", "nosniff", "text/html; charset=utf-8"],
@@ -123,8 +127,9 @@ describe("an app with wait_page that is asleep", () => {
     using http2 = await Http2Client.connect(node, {}, "paged.localhost");
     const posted = http2.post("/", "hi", NAVIGATES_HTTP2);
     using listener = await send(listening);
+    using aimed = await send(`GET ${WAKE_PATH}\r\n${AIMED}\r\n`);
     const told = http2.get(WAKE_PATH, { ":authority": "paged.localhost" });
-    await eventually(async () => (await waiting()) === requests.length + 3, "all to wait");
+    await eventually(async () => (await waiting()) === requests.length + 4, "all to wait");
     assert.equal(clients.map(({ received }) => received).join(""), "");
     assert.equal(machineOf(node, "paged").state, "starting");
 
@@ -136,7 +141,7 @@ describe("an app with wait_page that is asleep", () => {
     }
     assert.equal((await posted).status, 200);
     assert.deepEqual(events((await told).body), ["progress", "ready"]);
-    assert.deepEqual(events((await listener.response()).body), ["progress", "ready"]);
+    for (const one of [listener, aimed]) assert.deepEqual(events((await one.response()).body), ["progress", "ready"]);
     assert.equal(startsIn(join(node.dir, "apps/paged.starts")).length, 1);
     assert.equal(await waiting(), 0);
     await eventually(() => node.node.control.inFlight(machineOf(node, "paged").id) === 0, "the places");
