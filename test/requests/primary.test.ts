@@ -61,6 +61,7 @@ before(async () => {
       soft: fleet("soft", { ams: dead, nrt: at("nrt") }, { keys: 'fallback = "any"' }),
       wary: fleet("wary", everywhere, { kittiwake: 'steering = "trusted"' }),
       lost: fleet("lost", everywhere),
+      plain: fleet("plain", everywhere).replace("[kittiwake.primary]", ""),
       router: fleet("router", { nrt: at("ord") }).replace("[kittiwake.primary]", ""),
       both: fleet("both", everywhere, { kittiwake: 'sticky = "cookie"' }),
     },
@@ -78,6 +79,7 @@ after(async () => {
 function answer(region: string, request: Message): string {
   const { target } = request;
   const host = request.header("host");
+  if (host === "router.localhost" && region === "ord" && target === "/plain") return response("", ["fly-replay: app=plain"]);
   if (host === "router.localhost" && region === "ord")
     return response("", ["fly-replay: app=db", "fly-replay-cache: /known/*", "fly-replay-cache-ttl-secs: 60"]);
   if (target === "/refused") return response(region, [], "422 Unprocessable Content");
@@ -187,6 +189,12 @@ test("issue 5 part 8: what writes goes to the primary region of the app that it 
   assert.equal((await send("POST /known/path", { app: "router" })).body, "ams");
   assert.equal((await send("GET /known/path", { app: "router", cookie: setBy(post) })).body, "ams");
   assert.equal(backends.get("ord")!.requests.length, asked);
+});
+
+test("4.1 what a client asked of one app does not follow it to another that a replay names", async () => {
+  for (const lines of [["fly-prefer-region: ord"], ["fly-prefer-region: ams"], []]) {
+    for (const method of ["GET", "POST"]) assert.equal((await send(`${method} /plain`, { app: "router", lines })).body, "nrt");
+  }
 });
 
 test("issue 5 part 8: an upgrade of who wrote follows as well", async () => {
