@@ -9,7 +9,7 @@ import type { Wish } from "./steering.ts";
 export function bind(exchange: Exchange, wish: Wish | null): void {
   const { affinity, ranked } = exchange.service!;
   if (affinity === null) return void (exchange.bond = null);
-  exchange.bond = affinity.bond(exchange.head, wish, ranked.groups.length > 0);
+  exchange.bond = affinity.bond(exchange.sentHead, wish, ranked.groups.length > 0);
   exchange.aim = exchange.bond.aim;
 }
 

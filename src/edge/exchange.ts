@@ -4,7 +4,6 @@
 //     holding ──► routing ──► waiting ──► sent ──► responding ──► done
 //                    └───────────────────►│  └────► tunnel ──────┘
 
-import { FIELD } from "../http/field-names.ts";
 import type { Fields, RequestHead, ResponseHead } from "../http/message.ts";
 import type { HttpOptions } from "../core/app.ts";
 import type { Aim } from "../core/aim.ts";
@@ -22,8 +21,10 @@ import { editResponse } from "./edit-response.ts";
 import type { ExchangeDriver } from "./exchange-driver.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import { canBeHeld, type KeptBody, wholeBody } from "./kept-body.ts";
+import { mayAskForReplay } from "./replay-response.ts";
 import { refusedOf, respondWithError, respondWithOwn } from "./respond.ts";
 import type { Steered } from "./steered.ts";
+import type { SwallowedBody } from "./swallowed-body.ts";
 import { Tunnel } from "./tunnel.ts";
 import { isTakenForTunnel, isUpgradeAsked } from "./upgrade.ts";
 
@@ -75,8 +76,8 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   #body: KeptBody | null = null;
   /** The machine takes no more of the request's body for now. */
   #isBodyBlocked = false;
-  /** Most bytes of a response's body that are still thrown away before `onSwallowed`, which follows at its end at the latest; negative: none are. */
-  swallows = -1;
+  /** Of a response that nobody gets, until it is over. */
+  swallowed: SwallowedBody | null = null;
   /** Until the end of the response, where the node limits how long a request may take in all. */
   #total: IdleWatch | null = null;
   /** From the head that went to the machine to the last that comes from it, where the service limits its silence. */
@@ -191,18 +192,23 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     respondWithOwn(this.channel, status, fields, body, this.id);
   }
 
+  /** The request as machines get it. */
+  get sentHead(): RequestHead {
+    return this.steered?.head ?? this.head;
+  }
+
   requestHead(): string {
-    const { client, channel, head } = this;
+    const { client, channel, sentHead: head } = this;
     const ready = client === channel.client ? channel.clientLines : clientLines(client, head.version);
     return machineHead(head, client, ready, this, this.service!.reusesConnections);
   }
 
   get request(): { head: RequestHead; client: ClientFacts } {
-    return { head: this.head, client: this.client };
+    return { head: this.sentHead, client: this.client };
   }
 
   requestFields(): AddedField[] {
-    return machineFields(this.head, this.client, this);
+    return machineFields(this.sentHead, this.client, this);
   }
 
   onSent(): void {
@@ -226,7 +232,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onUpstreamFailed(error: ProxyError, wasSent: boolean, wasStale: boolean): void {
-    if (this.swallows >= 0) return this.#onSwallowed(Infinity);
+    if (this.swallowed !== null) return this.swallowed.end(false);
     this.#endAttempt();
     if (this.state === "tunnel") {
       this.#endWith(error.code === "connection_idle" ? error.code : null);
@@ -246,7 +252,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onHead(head: ResponseHead): void {
-    if (head.fields.find(FIELD.flyReplay) !== -1 && this.#driver.replays.begin(this, head)) return;
+    if (mayAskForReplay(head.fields) && this.#driver.replays.begin(this, head)) return;
     this.respondedMs = performance.now();
     this.status = head.status;
     this.#driver.onAnswer(this, head);
@@ -266,7 +272,7 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onData(buffer: Buffer, start: number, end: number): void {
-    if (this.swallows >= 0) return this.#onSwallowed(end - start);
+    if (this.swallowed !== null) return this.swallowed.take(buffer, start, end);
     this.#idle?.touch();
     const compressed = this.#compressed;
     const isFlowing = compressed === null ? this.channel.sendData(buffer, start, end) : compressed.compressor.write(buffer, start, end);
@@ -274,14 +280,14 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
   }
 
   onTrailers(fields: Fields): void {
-    if (this.swallows >= 0) return;
+    if (this.swallowed !== null) return;
     if (this.#compressed === null) this.channel.sendTrailers(fields);
     else this.#compressed.setTrailers(fields);
   }
 
   onEnd(): void {
     this.upstream = null;
-    if (this.swallows >= 0) return this.#onSwallowed(Infinity);
+    if (this.swallowed !== null) return this.swallowed.end(true);
     if (this.#compressed !== null) {
       // The machine has done its part.
       this.#leaveIdle();
@@ -414,16 +420,9 @@ export class Exchange implements CarriedExchange, ClientEvents, Attempted, Reque
     this.#idle = new IdleWatch(this.#driver.deadlines, timeoutMs, () => this.#onIdle());
   }
 
-  #onSwallowed(bytes: number): void {
-    this.swallows -= bytes;
-    if (this.swallows >= 0) return;
-    this.#driver.replays.onSwallowed(this);
-    this.channel.flush();
-  }
-
   #endAttempt(): void {
     this.upstream = null;
-    this.swallows = -1;
+    this.swallowed = null;
     this.#leaveIdle();
     // What the client sends now is for the next attempt, which is not connected yet.
     if (!this.responseStarted && !this.hasWholeRequest) this.channel.pauseBody();

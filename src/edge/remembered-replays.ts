@@ -74,7 +74,7 @@ export class RememberedReplays {
     const isOwn = service!.app === app.name && service!.key === route.service.key;
     const place = isOwn ? this.#placeOf(head, route, order) : order.cache === null ? null : "app";
     if (place === null) return;
-    const unfit = typeof place === "string" ? place : isLasting(order) ? null : "order";
+    const unfit = typeof place === "string" ? place : isLasting(order, exchange) ? null : "order";
     if (unfit !== null) return this.#report(app.name, unfit);
     const { kind, key, ttlMs, allowBypass } = place as Place;
     route.service.traffic.replaysRemembered++;
@@ -130,9 +130,9 @@ export function asksToSkip({ fields }: RequestHead): boolean {
   return joinedValue(fields, "fly-replay-cache-control")?.toLowerCase() === "skip";
 }
 
-/** Is it the same order for every request? */
-function isLasting({ state, timeoutMs, fallback }: ReplayOrder): boolean {
-  return state === null && timeoutMs === null && fallback === null;
+/** Is it the same order for every request? One that another machine has changed may have been sent elsewhere for that. */
+function isLasting({ state, timeoutMs, fallback, transform }: ReplayOrder, { steered }: Exchange): boolean {
+  return state === null && timeoutMs === null && fallback === null && transform === null && steered!.head === null;
 }
 
 /** Of the first with this name, without the quotes that it may stand in (RFC 6265 section 4.1.1); null: there is none. */

@@ -1,9 +1,11 @@
-// What a machine asks for that answers with `fly-replay`: another machine is to answer the request. Reference section 4.1. Pure.
+// What a machine asks for that answers with `fly-replay`: another machine is to answer the request. Reference section 4.1. Pure. The same
+// in JSON is in replay-document.ts.
 
 import type { Aim } from "../core/aim.ts";
 import { parseDuration } from "../core/duration.ts";
 import { aimAnywhere, aimAtMachine, aimAtRegions } from "../routing/aim.ts";
 import type { CacheOrder } from "./cache-order.ts";
+import type { Transform } from "./replay-transform.ts";
 import { isMachineId } from "./steering.ts";
 
 export interface ReplayOrder {
@@ -23,12 +25,17 @@ export interface ReplayOrder {
   readonly fallback: "force_self" | "prefer_self" | null;
   /** What the edge is to remember of it; null: nothing was said of that. */
   readonly cache: CacheOrder | null;
+  /** How the request changes on its way; null: not at all. */
+  readonly transform: Transform | null;
 }
 
 const FIELDS = ["region", "instance", "prefer_instance", "app", "state", "elsewhere", "timeout", "fallback"] as const;
 
 /** By name of the field, what it says. */
-export type ReplayFields = { readonly [name in (typeof FIELDS)[number]]?: string };
+export type ReplayFields = { readonly [name in Exclude<(typeof FIELDS)[number], "region">]?: string | undefined } & {
+  /** With commas between them, or a list. */
+  readonly region?: string | readonly string[] | undefined;
+};
 
 /** `name=value`, the value in quotes or without them; what is in quotes may have semicolons and commas. */
 const PART = /^\s*([a-z_]+)\s*=\s*(?:"([^"]*)"|([^";]*))\s*(?:;|$)/;
@@ -45,19 +52,20 @@ export function parseReplay(text: string, cache: CacheOrder | null = null): Repl
     fields[name] = (quoted ?? plain ?? "").trim();
     rest = rest.slice(whole.length);
   }
-  return replayOrder(fields, cache);
+  return replayOrder(fields, cache, null);
 }
 
 /** The fields put together; null: they make no sense, each by itself or with each other. */
-export function replayOrder(fields: ReplayFields, cache: CacheOrder | null): ReplayOrder | null {
+export function replayOrder(fields: ReplayFields, cache: CacheOrder | null, transform: Transform | null): ReplayOrder | null {
   const { region, instance, prefer_instance: preferInstance, app, state, elsewhere, timeout, fallback } = fields;
   const timeoutMs = timeout === undefined ? null : parseDuration(timeout);
-  const regions = region === undefined ? null : region.split(",").map((code) => code.trim().toLowerCase());
+  const listed = typeof region === "string" ? region.split(",") : region;
+  const regions = listed === undefined ? null : listed.map((code) => code.trim().toLowerCase());
   const isSound =
     (instance ?? preferInstance ?? app ?? region ?? elsewhere) !== undefined &&
     (instance === undefined || preferInstance === undefined) &&
     [instance, preferInstance].every((id) => id === undefined || isMachineId(id)) &&
-    (regions === null || regions.every((code) => /^[a-z0-9-]{1,32}$/.test(code))) &&
+    (regions === null || (regions.length > 0 && regions.every((code) => /^[a-z0-9-]{1,32}$/.test(code)))) &&
     (app === undefined || app !== "") &&
     (state === undefined || !state.includes(";")) &&
     (elsewhere === undefined || elsewhere === "true" || elsewhere === "false") &&
@@ -74,6 +82,7 @@ export function replayOrder(fields: ReplayFields, cache: CacheOrder | null): Rep
     timeoutMs,
     fallback: (fallback as "force_self" | undefined) ?? null,
     cache,
+    transform,
   };
 }
 

@@ -1,5 +1,5 @@
 // A machine answers with `fly-replay`: its response is swallowed, and the request makes another attempt, differently aimed. What cannot be
-// reached falls back to where the order came from, if that was asked for. Reference sections 4.1 and 4.2.
+// reached falls back to where the order came from, if that was asked for. Reference sections 4.1 to 4.3.
 //
 //     order ──► swallowing ──► seeking ──► reached             an error ends it anywhere
 //                                 └──► fallback ──► reached
@@ -20,13 +20,15 @@ import type { EdgeApp, EdgeMachine, EdgeService } from "./edge-app.ts";
 import type { Exchange } from "./exchange.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import { asksToSkip, type RememberedReplays } from "./remembered-replays.ts";
-import { aimOf, parseReplay } from "./replay-order.ts";
+import { parseReplayDocument } from "./replay-document.ts";
+import { aimOf, parseReplay, type ReplayOrder } from "./replay-order.ts";
+import { hasNoCoding, isReplayDocument } from "./replay-response.ts";
+import { transformed } from "./replay-transform.ts";
 import { Steered, type Recalled, type Replay } from "./steered.ts";
+import { SwallowedBody } from "./swallowed-body.ts";
 
 /** Answers with `fly-replay` to one request. */
 const MOST_HOPS = 10;
-/** A longer body of a response that nobody gets is not waited for. */
-const MOST_SWALLOWED_BYTES = 64 * 1024;
 
 /** Why a target was not reached, as far as `fly-replay-failed` tells; another error is no failure of the target's. */
 const REASONS: Partial<Record<ErrorCode, "timeout" | "retries_exhausted" | "no_candidate">> = {
@@ -92,40 +94,27 @@ export class Replays {
     return true;
   }
 
-  /** A response with fields of a replay. True: it is an order, and the client gets nothing of this response. */
+  /** A response that may ask for a replay (`mayAskForReplay`). True: it does, and the client gets nothing of it. */
   begin(exchange: Exchange, head: ResponseHead): boolean {
     const value = head.status === 101 ? null : joinedValue(head.fields, "fly-replay");
-    if (value === null) return false;
-    const order = parseReplay(value, cacheOrderOf(head.fields));
+    const isDocument = value === null && head.status !== 101 && isReplayDocument(head.fields);
+    if (value === null && !isDocument) return false;
     const steered = (exchange.steered ??= new Steered());
     const { service, machine } = exchange;
     const refusal = this.#refusal(exchange, steered);
     this.#options.onAnswered(service!, machine!);
     machine!.traffic.countResponse(head.status, (performance.now() - exchange.sentMs) / 1000);
-    if (order === null || refusal !== null) {
-      exchange.abandonAttempt();
-      exchange.refuse(refusal ?? "replay_malformed");
+    if (isDocument && refusal === null && hasNoCoding(head.fields)) {
+      const isKept = true;
+      const body = new SwallowedBody({ isKept, onOver: (isWhole) => this.#onDocument(exchange, isWhole ? body.bytes : null) });
+      exchange.swallowed = body;
       return true;
     }
-    this.#options.remembered.learn(exchange, order);
-    steered.recalled = null;
-    if (steered.hops++ === 0) steered.apps.push(service!.app);
-    steered.replay = {
-      order,
-      machine: machine!,
-      app: service!.app,
-      startedMs: performance.now(),
-      timeUs: Math.round(this.#options.now() * 1000),
-    };
+    if (!this.#accepts(exchange, steered, value === null ? null : parseReplay(value, cacheOrderOf(head.fields)))) return true;
     // A connection on which the request has not ended carries no other one.
-    if (head.body === "until_close" || !exchange.hasWholeRequest) this.#seek(exchange, steered.replay);
-    else exchange.swallows = MOST_SWALLOWED_BYTES;
+    if (head.body === "until_close" || !exchange.hasWholeRequest) this.#seek(exchange, steered.replay!);
+    else exchange.swallowed = new SwallowedBody({ isKept: false, onOver: () => this.#onSwallowed(exchange) });
     return true;
-  }
-
-  /** The response is over, or is not waited for. */
-  onSwallowed(exchange: Exchange): void {
-    this.#seek(exchange, exchange.steered!.replay!);
   }
 
   /** The request is about to be refused. True: it goes back instead to where its replay was asked for. */
@@ -139,6 +128,7 @@ export class Replays {
     const way = this.#wayTo(exchange, replay.app);
     if (way === null) return false;
     steered.failed = failureOf(replay, reason);
+    steered.head = replay.head;
     const orElse = replay.order.fallback === "prefer_self" ? aimAnywhere() : null;
     exchange.abandonAttempt();
     if (!this.#enters(exchange, way)) return true;
@@ -164,6 +154,40 @@ export class Replays {
     return true;
   }
 
+  /** @param order null: it is malformed */
+  #accepts(exchange: Exchange, steered: Steered, order: ReplayOrder | null): boolean {
+    const refusal = this.#refusal(exchange, steered);
+    if (order === null || refusal !== null) {
+      exchange.abandonAttempt();
+      exchange.refuse(refusal ?? "replay_malformed");
+      return false;
+    }
+    this.#options.remembered.learn(exchange, order);
+    steered.recalled = null;
+    if (steered.hops++ === 0) steered.apps.push(exchange.service!.app);
+    steered.replay = {
+      order,
+      machine: exchange.machine!,
+      app: exchange.service!.app,
+      head: steered.head,
+      startedMs: performance.now(),
+      timeUs: Math.round(this.#options.now() * 1000),
+    };
+    return true;
+  }
+
+  /** @param bytes null: they have not come whole */
+  #onDocument(exchange: Exchange, bytes: Buffer | null): void {
+    const order = bytes === null ? null : parseReplayDocument(bytes);
+    if (this.#accepts(exchange, exchange.steered!, order)) this.#onSwallowed(exchange);
+    else exchange.channel.flush();
+  }
+
+  #onSwallowed(exchange: Exchange): void {
+    this.#seek(exchange, exchange.steered!.replay!);
+    exchange.channel.flush();
+  }
+
   #refusal(exchange: Exchange, { hops, failed }: Steered): ErrorCode | null {
     if (hops >= MOST_HOPS || failed !== null) return "replay_loop";
     return exchange.canResend ? null : "replay_body_lost";
@@ -179,6 +203,7 @@ export class Replays {
     const steered = exchange.steered!;
     steered.isSeeking = true;
     if (order.timeoutMs !== null) steered.patience = new IdleWatch(deadlines, order.timeoutMs, () => this.#onTimeout(exchange));
+    if (order.transform !== null) steered.head = transformed(exchange.sentHead, order.transform);
     aimBy(exchange, aimOf(order, machine.id));
     attempts.route(exchange);
   }

@@ -2,6 +2,7 @@
 // that, and what the next machine is to hear of it. Reference sections 4.1 to 4.7.
 
 import type { Aim } from "../core/aim.ts";
+import type { RequestHead } from "../http/message.ts";
 import type { AddedField } from "../upstream/forward.ts";
 import type { Bond } from "./affinity.ts";
 import type { EdgeMachine } from "./edge-app.ts";
@@ -15,6 +16,8 @@ export interface Replay {
   /** The machine that asked for it, and the app that it did so for. */
   readonly machine: EdgeMachine;
   readonly app: string;
+  /** How the request was changed by then; null: as it came. */
+  readonly head: RequestHead | null;
   /** Clock of performance.now(). */
   readonly startedMs: number;
   /** When it was asked for, in microseconds since the epoch. */
@@ -41,6 +44,8 @@ export class Steered {
   skipsCache = false;
   /** Replays so far. */
   hops = 0;
+  /** What machines are sent in the place of what came, since one of them has changed it; null: nothing. */
+  head: RequestHead | null = null;
   /** Apps that have let the request in. */
   readonly apps: string[] = [];
   /** Value of `fly-replay-failed`: it is on its way back, and may not be replayed again. */

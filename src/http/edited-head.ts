@@ -41,6 +41,10 @@ export class EditedFields implements Fields {
     return this.#values[index]!;
   }
 
+  charCode(index: number, position: number): number {
+    return this.#values[index]!.charCodeAt(position);
+  }
+
   line(index: number): string {
     return `${this.#names[index]}: ${this.#values[index]}\r\n`;
   }

@@ -59,6 +59,7 @@ export const FIELD = {
   flySteering: 52,
   /** All by which a machine asks for a replay. */
   flyReplay: 53,
+  contentType: 54,
 } as const;
 
 const NAMES: Readonly<Record<string, number>> = {
@@ -117,6 +118,7 @@ const NAMES: Readonly<Record<string, number>> = {
   "fly-prefer-instance-id": FIELD.flySteering,
   "fly-force-instance-id": FIELD.flySteering,
   "fly-replay-cache-control": FIELD.flySteering,
+  "content-type": FIELD.contentType,
   "fly-replay": FIELD.flyReplay,
   "fly-replay-cache": FIELD.flyReplay,
   "fly-replay-cache-ttl-secs": FIELD.flyReplay,

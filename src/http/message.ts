@@ -10,6 +10,8 @@ export interface Fields {
   name(index: number): string;
   /** Without surrounding white space. */
   value(index: number): string;
+  /** Of the character at a position of the value; any number where the value is shorter. No string is made for it. */
+  charCode(index: number, position: number): number;
   /** `name: value\r\n`, ready to be sent over HTTP/1.1. */
   line(index: number): string;
   /** Index of the first field with this id, or -1. */

@@ -135,6 +135,10 @@ export class Http1Fields implements Fields {
     return this.#text.substring(this.#offsets[at + 2]!, this.#offsets[at + 3]!);
   }
 
+  charCode(index: number, position: number): number {
+    return this.#text.charCodeAt(this.#offsets[index * STRIDE + 2]! + position);
+  }
+
   /** As long as it is the same number, the line with this index is the same, from one head to the next. */
   version(index: number): number {
     this.#versions ??= new Int32Array(this.#max);

@@ -86,6 +86,10 @@ export class TrailerSection implements Fields {
     return this.#all!.value(this.#kept[index]!);
   }
 
+  charCode(index: number, position: number): number {
+    return this.#all!.charCode(this.#kept[index]!, position);
+  }
+
   line(index: number): string {
     return this.#all!.line(this.#kept[index]!);
   }

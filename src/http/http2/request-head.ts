@@ -70,6 +70,10 @@ export class Http2Fields implements Fields {
     return this.entry(index).value;
   }
 
+  charCode(index: number, position: number): number {
+    return this.entry(index).value.charCodeAt(position);
+  }
+
   line(index: number): string {
     return this.entry(index).line;
   }
