@@ -169,6 +169,7 @@ export class RequestHandler implements ExchangeDriver {
   onAttemptFailed(exchange: Exchange, error: ProxyError, wasSent: boolean, wasStale: boolean): void {
     const machine = exchange.machine;
     this.attempts.releaseClaim(exchange);
+    if (wasStale) exchange.steered?.onStale();
     if (machine !== null && !wasStale) this.#options.outliers.failed(exchange.service!, machine, error.code);
     const attempt = {
       method: exchange.head.method,

@@ -67,6 +67,11 @@ export class Steered {
     return fields;
   }
 
+  /** The connection had rested, and was gone when it was needed: the target was not reached. Who is on the way back has nowhere else to go. */
+  onStale(): void {
+    this.isSeeking = this.failed === null;
+  }
+
   /** A connection stands, which is success as far as a replay goes; or all is over. */
   onReached(): void {
     this.isSeeking = false;

@@ -8,6 +8,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { machineOf } from "../support/apps.ts";
 import { eventually } from "../support/eventually.ts";
 import { RawClient } from "../support/raw-client.ts";
+import { ScriptedBackend } from "../support/scripted-backend.ts";
 import { testSessions } from "./replay-cache/sessions.ts";
 import { app, ReplayWorld, told, TTL, VERSIONS } from "./replay-cache/world.ts";
 
@@ -360,6 +361,26 @@ describe("reference 4.5 a target that cannot serve", () => {
     assert.equal(world.asked("ams"), before);
     world.backends.get("other")!.continuesWith(world.answerOf("other"));
     assert.equal(told(await world.send(world.base)), "other hit");
+  });
+
+  test("one that has gone while a connection to it rested has not", async () => {
+    let requests = 0;
+    const leaving = await ScriptedBackend.start((request, connection) => {
+      if (++requests < 3) return world.answerOf("leaving")(request, connection);
+      void leaving[Symbol.asyncDispose]();
+      connection.socket.destroy();
+      return null;
+    });
+    world.node.writeApp("resting", app("resting", { fra: leaving.port }));
+    await world.node.node.control.reload();
+    await eventually(() => world.node.node.control.machines("resting").some(({ state }) => state === "started"), "the app");
+    world.sendsTo("app=resting", [`fly-replay-cache: ${world.base}/*`, TTL]);
+    assert.equal(told(await world.send(world.base)), "leaving miss");
+    assert.equal(told(await world.send(world.base)), "leaving hit");
+    world.orders = {};
+    assert.equal(told(await world.send(world.base)), "ams");
+    assert.equal(requests, 3);
+    assert.equal(leaving.connections.length, 1);
   });
 
   test("the origin is not woken for what is remembered", async () => {
