@@ -1,9 +1,8 @@
 // Any failure of the admin API becomes a response here, in the shape of Fly's Machines API (reference section 9.1). Nobody else in this folder
 // picks a status.
 
-import { STATUS_CODES } from "node:http";
-
 import { ERRORS, type ErrorCode, ProxyError } from "../core/errors.ts";
+import { REASON_PHRASES } from "../http/reason-phrases.ts";
 
 export interface ErrorResponse {
   readonly status: number;
@@ -24,7 +23,7 @@ export function errorResponse(error: unknown): ErrorResponse {
   if (error instanceof ProxyError && error.status !== 0) return response(error.status, error.message, error.code);
   const status = (error as { readonly statusCode?: unknown } | null)?.statusCode;
   if (typeof status === "number" && status >= 400 && status < 500) {
-    return response(status, STATUS_CODES[status]?.toLowerCase() ?? "the request is refused", "bad_request");
+    return response(status, REASON_PHRASES[status]?.toLowerCase() ?? "the request is refused", "bad_request");
   }
   return response(500, ERRORS.internal.summary, "internal");
 }
@@ -35,7 +34,7 @@ export function unreadableResponse(code: string | undefined): string {
   const { status, body } = errorResponse({ statusCode: statuses[code ?? ""] ?? 400 });
   const text = JSON.stringify(body);
   return (
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json; charset=utf-8\r\n` +
+    `HTTP/1.1 ${status} ${REASON_PHRASES[status]}\r\ncontent-type: application/json; charset=utf-8\r\n` +
     `content-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`
   );
 }

@@ -1,6 +1,5 @@
 // One probe of one check, over the network: does it pass, and one line for people. Reference sections 1.7 and 7.1.
 
-import { STATUS_CODES } from "node:http";
 import { connect, isIPv6 } from "node:net";
 
 import type { Address, HttpCheck, ServiceCheck } from "../core/app.ts";
@@ -46,8 +45,8 @@ function probeTcp(address: Address, signal: AbortSignal): Promise<ProbeOutcome> 
 /** Any 2xx passes, and a redirect is not followed. The Host header is the address and port, as on Fly. */
 async function probeHttp(check: HttpCheck, address: Address, signal: AbortSignal): Promise<ProbeOutcome> {
   const { method, path, headers, tlsSkipVerify, tlsServerName, timeoutMs } = check;
-  // Not before somebody needs it: it is the largest of the libraries that a node can start without.
-  const { Client } = await import("undici");
+  // Not before somebody needs them: they are the largest of what a node can start without.
+  const [{ Client }, { STATUS_CODES }] = await Promise.all([import("undici"), import("node:http")]);
   const client = new Client(origin(check, address), {
     connect: { timeout: timeoutMs, rejectUnauthorized: !tlsSkipVerify, ...(tlsServerName === null ? {} : { servername: tlsServerName }) },
     allowH2: false,

@@ -11,6 +11,7 @@ import { Vault } from "../../src/certs/vault.ts";
 import { MemoryStore } from "../../src/state/memory-store.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeAcme, type FakeAcmeOptions } from "../support/fake-acme.ts";
+import { FakeCa } from "../support/fake-ca.ts";
 import { openIssuer } from "./acme/fixtures.ts";
 import { ManualClock } from "./fixtures.ts";
 
@@ -38,6 +39,8 @@ interface Line {
 const SECRET = randomBytes(32).toString("base64");
 /** Looks at the authority so much more often than in earnest. */
 const PACE = 0.02;
+/** Every rig begins at the same time. */
+const ca = await FakeCa.create(new ManualClock().now());
 
 export class Rig implements AsyncDisposable {
   readonly clock: ManualClock;
@@ -59,7 +62,7 @@ export class Rig implements AsyncDisposable {
 
   static async start(options: RigOptions = {}): Promise<Rig> {
     const clock = new ManualClock();
-    const fake = await FakeAcme.start({ ...options, now: clock.now });
+    const fake = await FakeAcme.start({ ca, ...options, now: clock.now });
     const staging = options.hasStaging === true ? await FakeAcme.start({ now: clock.now }) : null;
     const rig = new Rig(clock, fake, staging, options);
     for (let count = 0; count < (options.nodes ?? 1); count++) await rig.addNode();

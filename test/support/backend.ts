@@ -1,7 +1,7 @@
 // Real programs behind the edge: an HTTP server whose answers a test chooses, and a raw one that sends whatever bytes it is told to.
 
 import { once } from "node:events";
-import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from "node:http";
+import type { RequestListener, Server as HttpServer } from "node:http";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 
 export interface Backend extends AsyncDisposable {
@@ -10,6 +10,8 @@ export interface Backend extends AsyncDisposable {
 }
 
 export async function startBackend(listener: RequestListener): Promise<Backend & { readonly server: HttpServer }> {
+  // Imported like this it loads fetch and all that belongs to it: only where it is of use.
+  const { createServer: createHttpServer } = await import("node:http");
   const server = createHttpServer(listener);
   server.keepAliveTimeout = 60_000;
   server.listen(0, "127.0.0.1");

@@ -83,6 +83,8 @@ export interface FakeWindow {
 export interface FakeAcmeOptions {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
+  /** What it signs with. Default: one of its own. */
+  readonly ca?: FakeCa;
   /** The types that it offers. */
   readonly challenges?: readonly string[];
   /** Default: 90 days. */
@@ -133,7 +135,7 @@ export class FakeAcme implements AsyncDisposable {
   }
 
   static async start(options: FakeAcmeOptions = {}): Promise<FakeAcme> {
-    const fake = new FakeAcme(options, await FakeCa.create((options.now ?? Date.now)()));
+    const fake = new FakeAcme(options, options.ca ?? (await FakeCa.create((options.now ?? Date.now)())));
     fake.#server.listen(0, "127.0.0.1");
     await once(fake.#server, "listening");
     return fake;

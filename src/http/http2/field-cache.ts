@@ -13,9 +13,9 @@ const MAX_VALUE_BYTES = 512;
 
 export class FieldCache {
   readonly names = new NameTable();
-  readonly #entries: (FieldEntry | null)[] = Array.from({ length: SLOTS }, () => null);
+  readonly #entries = new Array<FieldEntry | null>(SLOTS).fill(null);
   /** The values of the entries. */
-  readonly #bytes: (Uint8Array | null)[] = Array.from({ length: SLOTS }, () => null);
+  readonly #bytes = new Array<Uint8Array | null>(SLOTS).fill(null);
   /** Of the last value that was looked for in a slot and not found: seen once more, it becomes an entry. */
   readonly #fingerprints = new Int32Array(SLOTS);
 

@@ -13,7 +13,7 @@ const MAX_LENGTH = 128;
 
 export class NameTable {
   readonly #pseudo = new Map<string, FieldName>([[":protocol", new FieldName(":protocol", true, 0)]]);
-  readonly #slots: (FieldName | null)[] = Array.from({ length: SLOTS }, () => null);
+  readonly #slots = new Array<FieldName | null>(SLOTS).fill(null);
   /** Which of the slots that a new name may have is taken next when all are. */
   #next = 0;
 

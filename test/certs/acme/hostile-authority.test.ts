@@ -8,6 +8,7 @@ import { acmeProblemOf } from "../../../src/certs/acme/problem.ts";
 import { ProxyError } from "../../../src/core/errors.ts";
 import { MemoryStore } from "../../../src/state/memory-store.ts";
 import { FakeAcme, type FakeReply, type FakeStep, rateLimited } from "../../support/fake-acme.ts";
+import { FakeCa } from "../../support/fake-ca.ts";
 import { deaf, leaseOf, openIssuer, publishers } from "./fixtures.ts";
 
 const STEPS: readonly FakeStep[] = [
@@ -22,6 +23,8 @@ const STEPS: readonly FakeStep[] = [
   "certificate",
 ];
 const NAME = "shop.example.com";
+/** Of all the authorities here. */
+const ca = await FakeCa.create(Date.now());
 
 const WRONG: Readonly<Record<string, FakeReply>> = {
   "a page": { status: 200, body: "<html>welcome</html>" },
@@ -48,7 +51,7 @@ describe("an authority that answers wrongly", () => {
 
   test("with a limit is heard: the error says until when, and nothing is asked a second time", async () => {
     for (const step of ["newAccount", "newOrder", "finalize"] as const) {
-      await using fake = await FakeAcme.start();
+      await using fake = await FakeAcme.start({ ca });
       fake.script = (request) => (request.step === step ? rateLimited(3600) : null);
       const error = await failure(fake, new MemoryStore());
       const { kind, retryAtMs } = acmeProblemOf(error)!;
@@ -59,7 +62,7 @@ describe("an authority that answers wrongly", () => {
   });
 
   test("with an order for other names, or a proof of another one, is refused", async () => {
-    await using fake = await FakeAcme.start();
+    await using fake = await FakeAcme.start({ ca });
     const resource = (path: string): string => `${fake.url}/${path}`;
     const order = {
       status: "pending",
@@ -75,7 +78,7 @@ describe("an authority that answers wrongly", () => {
   });
 
   test("with a token that is no token is not published", async () => {
-    await using fake = await FakeAcme.start();
+    await using fake = await FakeAcme.start({ ca });
     for (const token of ["../../etc/passwd", "a b", "", "x".repeat(129), "a\r\nb"]) {
       const challenges = [{ type: "http-01", url: `${fake.url}/c`, status: "pending", token }];
       const authorization = { status: "pending", identifier: { type: "dns", value: NAME }, challenges };
@@ -85,7 +88,7 @@ describe("an authority that answers wrongly", () => {
   });
 
   test("with a nonce refused is asked again, but not for ever", async () => {
-    await using fake = await FakeAcme.start();
+    await using fake = await FakeAcme.start({ ca });
     fake.badNonces = 2;
     await issue(fake, new MemoryStore());
     fake.badNonces = 1000;
@@ -96,7 +99,7 @@ describe("an authority that answers wrongly", () => {
 
 test("an authority that has decided meanwhile, because the node before had asked it to, is not asked again", async () => {
   for (const reason of [null, "nobody there"]) {
-    await using fake = await FakeAcme.start({ challenges: ["http-01"] });
+    await using fake = await FakeAcme.start({ ca, challenges: ["http-01"] });
     fake.validate = () => reason;
     let decided = 0;
     fake.script = async ({ step, name }) => {
@@ -110,7 +113,7 @@ test("an authority that has decided meanwhile, because the node before had asked
 });
 
 test("an authority that looks once more after it has decided finds the answer still there, until the order is over", async () => {
-  await using fake = await FakeAcme.start();
+  await using fake = await FakeAcme.start({ ca });
   const published = new Set<string>();
   const kept: ChallengePublisher = {
     publish: async ({ token }) => void published.add(token),
@@ -127,7 +130,7 @@ test("an authority that looks once more after it has decided finds the answer st
 });
 
 async function assertHarmless(step: FakeStep, reply: FakeReply): Promise<void> {
-  await using fake = await FakeAcme.start();
+  await using fake = await FakeAcme.start({ ca });
   const store = new MemoryStore();
   fake.script = (request) => (request.step === step ? reply : null);
   const outcome = await issue(fake, store).catch((error: unknown) => error);
