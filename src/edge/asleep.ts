@@ -150,7 +150,8 @@ export class Asleep {
     const begunMs = this.#asked.get(key) ?? nowMs;
     const { elapsedMs, leftMs } = this.#progress(service, aim, begunMs);
     // One that takes longer than it should may take any time.
-    if (leftMs > 0 && leftMs <= WORTH_A_PAGE_MS) return "waits";
+    const isLate = leftMs === 0 && elapsedMs > WORTH_A_PAGE_MS;
+    if (leftMs <= WORTH_A_PAGE_MS && !isLate) return "waits";
     if (!this.#ask(service, aim)) return "waits";
     const body = waitPage({ app: service.app, leftMs, elapsedMs, requestId: exchange.id });
     const fields: OwnField[] = [
@@ -196,21 +197,28 @@ export class Asleep {
     return true;
   }
 
-  /** Would one more who waits cause no wake? */
+  /** Would one more who waits cause no wake? One that runs, and was about to sleep, is only opened again. */
   #isUnderWay(service: EdgeService, aim: Aim | null): boolean {
     const { gate, load } = this.#options;
     if (gate.waitsFor(service, aim) === "asleep" || this.#asked.has(keyOf(service, aim))) return true;
-    if (aim === null) return service.ranked.hasStarting || load.count(service.waitSlot) > 0;
-    return service.machines.some((machine) => machine.state === "starting" && isInTarget(aim.target, machine));
+    if (aim === null && (service.ranked.hasStarting || load.count(service.waitSlot) > 0)) return true;
+    return this.#meant(service, aim).some(({ state }) => state === "starting" || state === "started");
+  }
+
+  /** Machines that could end the wait: of those that run, none that fails its checks, or that `region_policy` rules out, or that is further off than what is waited for. */
+  #meant(service: EdgeService, aim: Aim | null): EdgeMachine[] {
+    const { machines, ranked } = service;
+    if (aim !== null) {
+      const inTarget = machines.filter((machine) => !machine.cordoned && isInTarget(aim.target, machine));
+      return inTarget.filter(({ state, health }) => state !== "started" || health !== "critical");
+    }
+    const running = this.#isNearOnly(service, aim) ? [] : ranked.groups.slice(0, ranked.reach).flat();
+    return [...running, ...machines.filter(({ state, cordoned }) => state !== "started" && !cordoned)];
   }
 
   #progress(service: EdgeService, aim: Aim | null, begunMs: number): WakeProgress {
     const elapsedMs = performance.now() - begunMs;
-    let expectedMs = Infinity;
-    for (const machine of service.machines) {
-      const isMeant = !machine.cordoned && machine.state !== "started" && (aim === null || isInTarget(aim.target, machine));
-      if (isMeant) expectedMs = Math.min(expectedMs, machine.wakeMs);
-    }
+    const expectedMs = this.#meant(service, aim).reduce((least, { wakeMs }) => Math.min(least, wakeMs), Infinity);
     return { elapsedMs, leftMs: expectedMs === Infinity ? 0 : Math.max(expectedMs - elapsedMs, 0) };
   }
 

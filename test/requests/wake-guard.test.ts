@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { WAKE_PATH } from "../../src/edge/wait-page.ts";
 import { machineOf, processApp, startsIn } from "../support/apps.ts";
 import { helloMessage, inRecords } from "../support/client-hello.ts";
 import type { Message } from "../support/message.ts";
@@ -39,7 +40,7 @@ const node = await startTestNode({
     }),
     far: processApp("far", {
       regions: ["ams", "nrt"],
-      more: 'warm_detour = false\n[kittiwake.wake_guard]\nanswers = ["robots"]\nwakes = "1/h"',
+      more: 'warm_detour = false\nwait_page = true\n[kittiwake.wake_guard]\nanswers = ["robots"]\nwakes = "1/h"',
     }),
     raw: RAW,
   },
@@ -145,12 +146,20 @@ describe("an address that has had its wakes", () => {
     const regionOf = async (ip: string): Promise<string> =>
       (JSON.parse((await ask(ip, "GET /", [], "far")).body) as { region: string }).region;
     await control.start("far", machineOf(node, "far", "nrt").id);
-    // What is awake answers what the edge could.
+    // Whose browser would wait for it gets a page, which is told when it is awake.
+    using browser = await connectFrom("203.0.113.8", node.httpPort);
+    const lines = "host: far.localhost\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n\r\n";
+    const page = await browser.send(`GET / HTTP/1.1\r\n${lines}`).response();
+    assert.deepEqual([page.status, page.header("kittiwake-asleep")], [503, "1"]);
+    const told = await browser.send(`GET ${WAKE_PATH} HTTP/1.1\r\n${lines}`).response();
+    assert.match(told.body, /^event: progress\n[^]*event: ready\n/);
+    await stop("far");
     assert.equal(await regionOf("203.0.113.4"), "ams");
     await stop("far");
     assert.equal(await regionOf("203.0.113.4"), "nrt");
     assert.equal(machineOf(node, "far").state, "stopped");
     const robots = await ask("203.0.113.5", "GET /robots.txt", [], "far");
+    // What is awake answers what the edge could.
     assert.deepEqual([robots.header("kittiwake-asleep"), (JSON.parse(robots.body) as { region: string }).region], [null, "ams"]);
   });
 
