@@ -32,6 +32,23 @@ test("(3.6) what only Kittiwake has is told by its own name alone", () => {
   for (const code of ["unknown_host", "client_closed", "internal"] as const) assert.equal(flyFailure(code, 1, true), null);
 });
 
+test("(3.6) every code of Fly's is one of ours, or docs/errors.md says why there is none", () => {
+  const markdown = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8");
+  const section = /## Fly's codes\n([^]*?)\n## /.exec(markdown)![1]!;
+  const told = new Set<string>();
+  for (const [, kind, first, last] of section.matchAll(/\b(P[A-Z])(\d\d)(?:\s+to\s+P[A-Z](\d\d))?/g)) {
+    for (let number = Number(first); number <= Number(last ?? first); number++) told.add(`${kind}${String(number).padStart(2, "0")}`);
+  }
+  const catalogue = { PP: 1, PU: 4, PC: 8, PT: 9, PM: 11, PA: 5, PE: 2, PR: 5, PL: 2 };
+  const all = Object.entries(catalogue).flatMap(([kind, count]) =>
+    Array.from({ length: count }, (_, i) => `${kind}0${i + 1}`.replace(/0(\d\d)$/, "$1")),
+  );
+  assert.deepEqual(
+    all.filter((code) => !told.has(code)),
+    [],
+  );
+});
+
 test("(3.6) docs/errors.md has the same table", () => {
   const markdown = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8");
   const documented: Partial<Record<ErrorCode, string>> = {};

@@ -42,7 +42,7 @@ async function longerThanIdleTimeout(): Promise<void> {
   await untilMachine(node, "other", ({ state }) => state === "suspended");
 }
 
-describe("a machine without load for idle_timeout", () => {
+describe("a machine without load for idle_timeout (reference 6.1)", () => {
   test("is suspended, whatever its checks ask of it, and resumed by the next request", async () => {
     const { pid } = await identify(node.httpPort, "suspends");
     await untilMachine(node, "suspends", ({ health }) => health === "passing");
@@ -73,14 +73,14 @@ describe("a machine without load for idle_timeout", () => {
     assert.deepEqual(inAms().toSorted(), ["started", "suspended"]);
   });
 
-  test("that is being stopped when a request comes is started anew for it", async () => {
+  test("that is being stopped when a request comes is started anew for it (6.2: no PM08, 3.5: no PM11)", async () => {
     const { pid } = await identify(node.httpPort, "slow");
     await untilMachine(node, "slow", ({ state }) => state === "stopping");
     assert.notEqual((await identify(node.httpPort, "slow")).pid, pid);
   });
 });
 
-describe("a machine with load", () => {
+describe("a machine with load (reference 6.1)", () => {
   test("stays awake while a request is under way, and goes to sleep after it", async () => {
     const held = identify(node.httpPort, "held", "/hold");
     await untilMachine(node, "held", ({ state }) => state === "started");

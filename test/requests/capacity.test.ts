@@ -57,7 +57,7 @@ describe("a hard limit of 5", () => {
   });
 });
 
-describe("a machine at its hard limit", () => {
+describe("a machine at its hard limit (reference 3.1, 3.2)", () => {
   test("that does not become free within wake_timeout is a 503 with retry-after; its other requests go on", async () => {
     const { pid } = await identify(node.httpPort, "stuck");
     const held = [1, 2].map(() => identify(node.httpPort, "stuck", "/hold"));
@@ -107,7 +107,7 @@ describe("a machine at its hard limit", () => {
   });
 });
 
-describe("a soft limit", () => {
+describe("a soft limit (reference 3.2, 6.2)", () => {
   test("that the running machine reaches wakes another one, which takes the next requests", async () => {
     const first = await identify(node.httpPort, "busy");
     const held = [1, 2].map(() => identify(node.httpPort, "busy", "/hold"));

@@ -48,7 +48,7 @@ for (const [method, body] of [
   ["POST", "a body"],
   ["PATCH", "a body"],
 ] as const) {
-  test(`a ${method} ${body === "" ? "without" : "with"} a body goes to the next machine when the nearest refuses the connection`, async () => {
+  test(`(3.5) a ${method} ${body === "" ? "without" : "with"} a body goes to the next machine when the nearest refuses the connection`, async () => {
     await far.answers((request) => response(`${request.method} ${request.body}`));
     using client = await RawClient.connect(edge.port);
     const answer = await client.send(requestTo("halfdead", method, body)).response();
@@ -58,7 +58,7 @@ for (const [method, body] of [
   });
 }
 
-test("a large upload that the nearest machine never took goes to the next one whole", async () => {
+test("(3.5) a large upload that the nearest machine never took goes to the next one whole", async () => {
   await far.answers((request) => response(String(request.body.length)));
   using client = await RawClient.connect(edge.port);
   const body = "x".repeat(3_000_000);
@@ -66,7 +66,7 @@ test("a large upload that the nearest machine never took goes to the next one wh
   assert.equal((await client.response()).body, "3000000");
 });
 
-test("an app of which every machine refuses gets 502, and the client's connection goes on", async () => {
+test("(3.4, 3.5) an app of which every machine refuses gets 502, and the client's connection goes on", async () => {
   await far.answers(() => response("fine"));
   using client = await RawClient.connect(edge.port);
   const answer = await client.send(requestTo("dead", "GET")).response();
@@ -83,7 +83,7 @@ for (const how of ["closes", "resets"] as const) {
     return null;
   };
 
-  test(`a GET goes to the next machine when the nearest ${how} the connection instead of answering`, async () => {
+  test(`(3.5) a GET goes to the next machine when the nearest ${how} the connection instead of answering`, async () => {
     await near.answers((_, connection) => end(connection));
     await far.answers(() => response("from afar"));
     using client = await RawClient.connect(edge.port);
@@ -91,7 +91,7 @@ for (const how of ["closes", "resets"] as const) {
     assert.equal(near.requests.length, 1);
   });
 
-  test(`a POST stays where it may have been seen when that machine ${how} the connection`, async () => {
+  test(`(3.5) a POST stays where it may have been seen when that machine ${how} the connection`, async () => {
     await near.answers((_, connection) => end(connection));
     await far.answers(() => response("from afar"));
     using client = await RawClient.connect(edge.port);
@@ -103,7 +103,7 @@ for (const how of ["closes", "resets"] as const) {
   });
 }
 
-test("a response that has begun is never followed by another attempt", async () => {
+test("(3.5) a response that has begun is never followed by another attempt", async () => {
   await near.answers((_, connection) => {
     connection.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart").end();
     return null;

@@ -43,7 +43,7 @@ async function crowd(app: string): Promise<Record<string, number>> {
   return counts;
 }
 
-describe("a crowd of first requests", () => {
+describe("a crowd of first requests (reference 6.2: several wait on the same start)", () => {
   test("to a stopped machine causes exactly one start, and all are answered", async () => {
     assert.deepEqual(await crowd("stopped"), { 200: CROWD });
     assert.deepEqual(startsIn(join(node.dir, "apps/stopped.starts")), [machineOf(node, "stopped").pid]);
@@ -60,7 +60,7 @@ describe("a crowd of first requests", () => {
   });
 });
 
-describe("a wake", () => {
+describe("a wake (reference 6.2)", () => {
   test("from suspended adds little to a warm request, and from stopped little to the app's own start", async (t) => {
     const { control } = node.node;
     const { machine } = await identify(node.httpPort, "quick");
@@ -141,7 +141,7 @@ describe("a request to an app whose machine has crashed", () => {
   });
 });
 
-describe("a request to an app that sleeps", () => {
+describe("a request to an app that sleeps (reference 6.2)", () => {
   test("is refused when as many wait as may, over all workers", async () => {
     const apps = { crowded: processApp("crowded", { env: { BOOT_MS: "600" } }) };
     await using small = await startTestNode({ workers: 2, apps, tables: "[limits]\nwaiting_per_app = 3" });

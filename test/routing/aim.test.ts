@@ -96,6 +96,21 @@ test("however many targets are asked for, few are remembered, and none is mistak
   );
 });
 
+test("3.1, 7 what is asked for restricts the set before anything else: better ones beyond it do not count, nor do machines that may not be woken", () => {
+  const asked = claims.claim(service, null, list("ord"));
+  assert.equal((asked.outcome as Candidate).id, "ord-1", "ams-1 is nearer, and has room");
+  load.release((asked.outcome as Candidate).slot);
+  const stopped = MACHINES.filter(({ state }) => state === "stopped");
+  const manual = { ...service, machines: stopped as readonly Candidate[], ranked: rank(stopped, false) };
+  const balancer = new Balancer({ load, random: () => 0, now: () => 0 });
+  const withoutStart = new AimedClaims<Candidate, typeof manual>(balancer, (_, machines) => ({
+    ...manual,
+    machines,
+    ranked: rank(machines, false),
+  }));
+  assert.equal(withoutStart.claim(manual, null, aimAtMachine("fra-stopped", null, null)).outcome, "none");
+});
+
 test("4.1 aliases name regions that there are, and each continent has its own", () => {
   const known = new Set(REGIONS.map(({ code }) => code));
   for (const [alias, codes] of REGION_ALIASES) {

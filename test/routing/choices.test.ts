@@ -68,6 +68,8 @@ table("reference 3.1, candidate selection", [
   ["4: below the soft limit goes before between soft and hard", "ams 3, ams 2, ams 1, ams 3", "ams#2"],
   ["4: between soft and hard only when all others are as well", "ams 3, ams 2", "ams#1"],
   ["5: the closest of those below", "nrt 0, fra 0, ams 1", "ams#2"],
+  ["5: those of one region are alike, and the less loaded one is taken (ours; Fly: the closest)", "ams 1, ams 0", "ams#1"],
+  ["5: ties are drawn", "ams 0, ams 0", "ams#0 or ams#1"],
   ["6: the region is left when all of it is at the hard limit", "ams 4, ams 4, fra 0", "fra#2"],
   ["6: and when all of it is unhealthy", "ams sick, ams sick, fra 1", "fra#2"],
   ["6: soft limits never push traffic to another region", "ams 3, ams 4, fra 0", "ams#0"],

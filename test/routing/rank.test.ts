@@ -22,7 +22,7 @@ test("regions equally far come by name, so that the order is stable", () => {
   assert.deepEqual(ids([machine(1, "iad"), machine(0, "ord")]), [["m1"], ["m0"]]);
 });
 
-test("machines of one region are one group though their hosts are not equally far", () => {
+test("(reference 3.1, ours) machines of one region are one group though their hosts are not equally far", () => {
   const machines = [machine(0, "ams", { rttMs: 1.2 }), machine(1, "fra", { rttMs: 1.1 }), machine(2, "ams", { rttMs: 1 })];
   assert.deepEqual(ids(machines), [["m0", "m2"], ["m1"]]);
 });
@@ -53,7 +53,7 @@ test("only started machines that may have traffic are in the list, and the reaso
   assert.equal(exclusion(machine(0, "ams", { health: "unknown" })), null);
 });
 
-test("a machine can be woken when it sleeps, or will in a moment, and the app lets requests wake it", () => {
+test("(reference 6.2) a machine can be woken when it sleeps, or will in a moment, and the app lets requests wake it", () => {
   const wakeable: Readonly<Record<MachineState, boolean>> = {
     created: true,
     stopped: true,

@@ -42,7 +42,7 @@ describe("a machine that ends by itself", () => {
     await rig.untilState("started");
   });
 
-  it("stays down after exit 0, so that an app can stop itself", async () => {
+  it("stays down after exit 0, so that an app can stop itself (reference 6.4)", async () => {
     await using rig = await startedRig({}, groups("on-failure"));
     await rig.driver.crash(AMS, 0, "a warning at the end");
     assert.equal(rig.record().state, "stopped");

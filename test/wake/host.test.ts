@@ -173,7 +173,7 @@ describe("stopping and suspending", () => {
     assert.deepEqual(rig.driver.running, []);
   });
 
-  it("a suspended machine resumes as the same one", async () => {
+  it("a suspended machine resumes as the same one (reference 6.3: start is for both)", async () => {
     await using rig = await startedRig();
     const { pid } = rig.record();
     assert.equal((await rig.host.suspend("hello", AMS)).state, "suspended");
@@ -185,12 +185,12 @@ describe("stopping and suspending", () => {
     assert.deepEqual(rig.driver.calls, [`start ${AMS}`, `suspend ${AMS}`, `resume ${AMS}`]);
   });
 
-  it("a suspend becomes a stop where the driver cannot freeze", async () => {
+  it("a suspend becomes a stop where the driver cannot freeze (reference 6.1)", async () => {
     await using rig = await startedRig({ driver: new ServerDriver({ canSuspend: false }) });
     assert.equal((await rig.host.suspend("hello", AMS)).state, "stopped");
   });
 
-  it("a suspend becomes a stop when freezing fails", async () => {
+  it("a suspend becomes a stop when freezing fails (reference 6.1)", async () => {
     await using rig = await startedRig();
     rig.driver.failSuspend = true;
     assert.equal((await rig.host.suspend("hello", AMS)).state, "stopped");

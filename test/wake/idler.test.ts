@@ -50,7 +50,7 @@ function awake(rig: HostRig): string[] {
     .map((machine) => machine.name);
 }
 
-describe("a machine without load", () => {
+describe("a machine without load (reference 6.1: exactly one machine, load is 0)", () => {
   it("sleeps after idle_timeout, not before, and one line says so", async () => {
     await using rig = new HostRig();
     const { later, messages } = await idlerOf(rig);
@@ -112,7 +112,7 @@ describe("a machine without load", () => {
   });
 });
 
-describe("load", () => {
+describe("load (reference 6.1: what the proxy sees)", () => {
   it("in flight keeps a machine awake, however long: a WebSocket", async () => {
     await using rig = new HostRig();
     const { later } = await idlerOf(rig);
@@ -168,7 +168,7 @@ describe("load", () => {
   });
 });
 
-describe("several machines", () => {
+describe("several machines (reference 6.1: one of a region and process group a pass)", () => {
   it("go to sleep one a look in each region, longest idle first", async () => {
     await using rig = new HostRig();
     const { later, messages } = await idlerOf(rig, { machines: machines("ams", "ams-2", "ams-3", "nrt") });
@@ -182,6 +182,23 @@ describe("several machines", () => {
     await later(1);
     assert.deepEqual(awake(rig), ["ams"]);
     await later(IDLE_MS);
+    assert.deepEqual(awake(rig), []);
+  });
+
+  it("of two process groups in one region go to sleep by themselves, one of each a look", async () => {
+    await using rig = new HostRig();
+    const groups = ["app", "worker"].map((name) => ({ name, command: "serve", restart: { policy: "on-failure", retries: 10 } as const }));
+    const fleet = ["one", "two"].flatMap((name) => [
+      sampleMachine("hello", "ams", { name }),
+      sampleMachine("hello", "ams", { name: `worker-${name}`, group: "worker" }),
+    ]);
+    const services = [sampleService(), sampleService({ key: "tcp-9090", internalPort: 9090, groups: ["worker"], autoStop: "stop" })];
+    const { later, messages } = await idlerOf(rig, { groups, services, machines: fleet });
+    await later(IDLE_MS);
+    assert.equal(awake(rig).length, 2);
+    assert.match(messages[0] ?? "", /autosuspending .* 1 out of 2 machines left running \(region=ams, process group=app\)/);
+    assert.match(messages[1] ?? "", /autostopping .* 1 out of 2 machines left running \(region=ams, process group=worker\)/);
+    await later(1);
     assert.deepEqual(awake(rig), []);
   });
 

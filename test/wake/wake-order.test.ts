@@ -54,7 +54,7 @@ function order(records: readonly MachineRecord[], reason: WakeReason = "asleep",
   return wakeOrder(sampleApp(), SERVICE, records, reason, view(changes)).map((machine) => machine.id);
 }
 
-describe("who is woken", () => {
+describe("who is woken (reference 6.2: the nearest region that has one)", () => {
   it("the nearest comes first", () => {
     assert.deepEqual(order(machines("nrt stopped", "ams created", "fra suspended")), ["ams created", "fra suspended", "nrt stopped"]);
   });
@@ -147,12 +147,18 @@ describe("who is woken because what is awake is further off", () => {
   });
 });
 
-describe("who is woken because the others are busy", () => {
+describe("who is woken because the others are busy (reference 3.2, 6.2: every running one is above its soft limit)", () => {
   it("the nearest that sleeps, when all that run are at their soft limit", () => {
     assert.deepEqual(order(machines("ams started", "nrt stopped", "fra stopped"), "busy", { inFlight: () => 2 }), [
       "fra stopped",
       "nrt stopped",
     ]);
+  });
+
+  it("nobody without auto_start", () => {
+    const service = sampleService({ autoStart: false, concurrency: { type: "requests", softLimit: 2, hardLimit: null } });
+    const records = machines("ams started", "nrt stopped");
+    assert.deepEqual(wakeOrder(sampleApp(), service, records, "busy", view({ inFlight: () => 2 })), []);
   });
 
   it("nobody, when one that runs is below its soft limit by now", () => {

@@ -29,7 +29,7 @@ async function wakerOf(rig: HostRig, app: App): Promise<{ waker: Waker; woke: Wo
   return { waker, woke };
 }
 
-describe("a wake", () => {
+describe("a wake (reference 6.2)", () => {
   it("of 500 waiting requests starts the nearest machine, once, and says so", async () => {
     await using rig = new HostRig();
     const { waker, woke } = await wakerOf(rig, sampleApp({ machines: THREE }));
