@@ -66,7 +66,7 @@ export class Asleep {
   /** A request that would wait for a machine to wake. */
   meets(exchange: Exchange): WordOnSleep {
     const service = exchange.service!;
-    const { head, aim } = exchange;
+    const { sentHead: head, aim } = exchange;
     if (service.wakeGuard !== null && !this.#isUnderWay(service, aim)) {
       // With a detour that waits there is one awake, which they would wake as any request does.
       const answer = service.detour === "wait" && aim === null ? null : service.wakeGuard.answer(head);

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as connectHttp2, createServer, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
-import type { AddressInfo } from "node:net";
+import { connect as connectSocket, type AddressInfo } from "node:net";
 import { after, describe, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { freePort, staticApp } from "../support/backend.ts";
@@ -58,6 +58,7 @@ const tls = (name: string, port: number, lines: string): string => staticApp(nam
 const access = (name: string, lines: string, port = target.port): string => staticApp(name, port, `[kittiwake.access]\n${lines}`);
 
 const node = await startTestNode({
+  edge: 'trusted_proxies = ["127.0.0.9"]',
   tables: "[limits]\nattempts = 2\nheld_body_bytes = 100",
   apps: {
     open: staticApp("open", front.port),
@@ -229,6 +230,21 @@ describe("4.1 what else is the target's, and what is not", () => {
     assert.equal(outcome(await get("/locked")), "403 client_certificate_required");
     assert.equal(outcome(await get("/asking")), "200");
   });
+
+  for (const [title, ip, path, expected] of [
+    ["allow", "203.0.113.9", "/others", "200"],
+    ["allow, of others", "198.51.100.9", "/others", "403 access_denied"],
+    ["deny, which has the proxy alone", "203.0.113.9", "/denied", "200"],
+  ] as const) {
+    test(`its client is whom a trusted proxy names: ${title}`, async () => {
+      await target.answers(({ fields }) => response(JSON.stringify(fields)));
+      const socket = connectSocket({ port: node.httpPort, host: "127.0.0.1", localAddress: "127.0.0.9" });
+      await once(socket, "connect");
+      using proxy = RawClient.of(socket);
+      const answer = await proxy.send(`GET ${path} HTTP/1.1\r\nhost: open.localhost\r\nx-forwarded-for: ${ip}\r\n\r\n`).response();
+      assert.equal(answer.status === 200 ? "200" : `${answer.status} ${answer.header("kittiwake-error")}`, expected);
+    });
+  }
 
   test("its rate is asked once for a request that comes by it several times", async () => {
     assert.equal(outcome(await get("/bounced")), "200");

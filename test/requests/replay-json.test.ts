@@ -8,6 +8,7 @@ import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from "n
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { machineOf, processApp } from "../support/apps.ts";
 import { freePort, staticApp } from "../support/backend.ts";
 import { eventually } from "../support/eventually.ts";
 import { Http2Client } from "../support/http2-client.ts";
@@ -56,6 +57,8 @@ const node = await startTestNode({
   apps: {
     hello: machinesOf("hello"),
     kept: machinesOf("kept"),
+    writes: `${machinesOf("writes")}\n[kittiwake.primary]\nalways_forward = ["/write/*"]`.replace('on = "ams"', 'on = "ord"'),
+    asleep: processApp("asleep", { more: '[kittiwake.wake_guard]\nanswers = ["robots"]' }),
     h2: staticApp("h2", (multiplexed.address() as AddressInfo).port).replace(
       "internal_port",
       "http_options = { h2_backend = true }\ninternal_port",
@@ -283,18 +286,9 @@ describe("reference 4.3: the response that the document is the body of", () => {
 });
 
 describe("reference 4.3: transform", () => {
-  const SENT = [
-    "GET /old?q HTTP/1.1",
-    "host: hello.localhost",
-    "cookie: a=1",
-    "X-Mine: 1",
-    "x-mine: 2",
-    "x-kept: yes",
-    "x-hop: hidden",
-    "connection: x-hop, x-set",
-    "user-agent: test",
-    "\r\n",
-  ].join("\r\n");
+  const SENT =
+    "GET /old?q HTTP/1.1\r\nhost: hello.localhost\r\ncookie: a=1\r\nX-Mine: 1\r\nx-mine: 2\r\nx-kept: yes\r\nx-hop: hidden\r\n" +
+    "connection: x-hop, x-set\r\nuser-agent: test\r\n\r\n";
   const transform = {
     path: "/new?x=1",
     delete_headers: ["Cookie", "x-mine", "x-not-there"],
@@ -345,6 +339,18 @@ describe("reference 4.3: transform", () => {
     const log = (): string => readFileSync(join(node.dir, "node.log"), "utf8");
     await eventually(() => log().includes('"path":"/asked"'), "the line");
     assert.ok(!log().includes("/secret"));
+  });
+
+  test("what the target makes of a request it makes of the one that it gets", async () => {
+    const to = async (app: string, path: string, target = GET): Promise<Message> => {
+      await script(orders({ app, transform: { path } }));
+      return await send(target);
+    };
+    assert.equal(outcome(await to("writes", "/write/x")), "ord");
+    assert.equal(outcome(await to("writes", "/x", GET.replace("/old", "/write/x"))), "ams");
+    assert.match((await to("asleep", "/robots.txt")).body, /^User-agent/i);
+    assert.notEqual(machineOf(node, "asleep").state, "started");
+    assert.equal((JSON.parse((await to("asleep", "/x", GET.replace("/old?q", "/robots.txt"))).body) as { app: string }).app, "asleep");
   });
 
   for (const [title, head, body] of [
@@ -446,10 +452,7 @@ describe("reference 4.3: transform", () => {
     ["a field that frames", { set_headers: [{ name: "Content-Length", value: "0" }] }],
     ["another host", { set_headers: [{ name: "host", value: "other.localhost" }] }],
     ["what the edge says of the client", { set_headers: [{ name: "fly-client-ip", value: "1.2.3.4" }] }],
-    ["the same with _", { set_headers: [{ name: "x_forwarded_for", value: "1.2.3.4" }] }],
-    ["without what the edge says of the client", { delete_headers: ["x-forwarded-for"] }],
     ["another line in a value", { set_headers: [{ name: "x-a", value: "1\r\nhost: other.localhost" }] }],
-    ["another line in a name", { set_headers: [{ name: "x-a: 1\r\nx-b", value: "1" }] }],
     ["another line in a path", { path: "/ HTTP/1.1\r\nhost: other.localhost\r\n\r\n" }],
     ["a path that is a URL", { path: "http://other.localhost/" }],
   ] as const) {
@@ -469,14 +472,7 @@ describe("reference 4.3: transform", () => {
         order = { region: ["nrt", "ams"], transform };
         await script(orders(order));
         using client = await Http2Client.connect(node, {}, `${app}.localhost`);
-        const sent = {
-          ":authority": `${app}.localhost`,
-          cookie: ["a=1", "b=2"],
-          "x-mine": "1",
-          "x-kept": "yes",
-          "x-set": "no",
-          "user-agent": "test",
-        };
+        const sent = { ":authority": `${app}.localhost`, cookie: ["a=1", "b=2"], "x-mine": "1", "x-kept": "yes", "user-agent": "test" };
         const answer = await client.post("/old?q", "body", sent);
         const it = JSON.parse(answer.body) as Got;
         assertTransformed(it);
