@@ -25,6 +25,9 @@ import type { Message } from "../support/message.ts";
 import { response } from "../support/scripted-backend.ts";
 import { digestOf, Torrent } from "../support/torrent.ts";
 
+const TEXT = Buffer.from(Array.from({ length: 200_000 }, (_, i) => `line ${i} of ${i * 7919}, and some more text\n`).join(""));
+/** 10 MB each. */
+const BODIES: Readonly<Record<string, Buffer>> = { "/text": TEXT.subarray(0, 10_000_000), "/noise": randomBytes(10_000_000) };
 const CODINGS = ["zstd", "br", "gzip"] as const;
 const DECOMPRESS = { zstd: zstdDecompressSync, br: brotliDecompressSync, gzip: gunzipSync };
 const DECOMPRESSOR = { zstd: createZstdDecompress, br: createBrotliDecompress, gzip: createGunzip };
@@ -273,18 +276,16 @@ for (const coding of CODINGS) {
   });
 
   test(`10 MB arrive byte for byte in ${coding}, text and noise, of known and of unknown length`, async () => {
-    const text = Buffer.from(Array.from({ length: 200_000 }, (_, i) => `line ${i} of ${i * 7919}, and some more text\n`).join(""));
-    const bodies: Readonly<Record<string, Buffer>> = { "/text": text.subarray(0, 10_000_000), "/noise": randomBytes(10_000_000) };
     serve = ({ url = "" }, answer) => {
       const [path = "", isKnown] = url.split("?");
-      const body = bodies[path]!;
+      const body = BODIES[path]!;
       const length = isKnown === undefined ? {} : { "content-length": body.length };
       answer.writeHead(200, { "content-type": "text/plain", ...length }).end(body);
     };
     for (const path of ["/text", "/text?known", "/noise", "/noise?known"]) {
       const { headers, body } = await fetchAll(path, coding);
       assert.equal(headers["content-encoding"], coding);
-      assert.ok(DECOMPRESS[coding](body).equals(bodies[path.split("?")[0]!]!), path);
+      assert.ok(DECOMPRESS[coding](body).equals(BODIES[path.split("?")[0]!]!), path);
     }
   });
 

@@ -139,9 +139,11 @@ for (const [protocol, connect] of Object.entries(MORE_CLIENTS)) {
     const turns = queue.entries();
     await Promise.all(
       Array.from({ length: AT_ONCE }, async (_, nth) => {
-        using other = await connect();
+        using clients = new DisposableStack();
+        const other = clients.use(await connect());
+        let client = clients.use(await connect());
         for (const [round, hostile] of turns) {
-          using client = await connect();
+          if (!client.isOpen) client = clients.use(await connect());
           await assertWell(client, `/own/${nth}/${round}/before`);
           assertSeen(hostile, await client.ask(hostile.method ?? "GET", `/hostile/${CASES.indexOf(hostile)}`, hostile.asks), client);
           await assertWell(other, `/own/${nth}/${round}/after`);

@@ -49,7 +49,9 @@ export type Bytes = Buffer | string | readonly number[];
 export type Field = readonly [name: string, value: string];
 
 export function bytes(...parts: readonly Bytes[]): Buffer {
-  return Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part, "latin1") : Buffer.from(part))));
+  return Buffer.concat(
+    parts.map((part) => (part instanceof Uint8Array ? part : typeof part === "string" ? Buffer.from(part, "latin1") : Buffer.from(part))),
+  );
 }
 
 export function uint32(value: number): Buffer {

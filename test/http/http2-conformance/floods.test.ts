@@ -30,6 +30,7 @@ import { answered, ask, connectionErrorOrClose, GOES_ON, judge, request, Subject
 const OPEN = FLAG.endHeaders;
 const MANY = 20_000;
 const BLOCK = block(request());
+const TOO_SHORT = block(request({ ":method": "POST" }, ["content-length", "0"]));
 const MALFORMED = block(request({}, ["Bad", "name"]));
 /** Who goes on sending may have its GOAWAY destroyed by a reset of TCP; the end is what counts. */
 const CALM = connectionErrorOrClose(CODE.enhanceYourCalm);
@@ -82,9 +83,7 @@ const FLOODS: readonly ConformanceCase[] = [
   flood("requests that are malformed", (nth) => headers(stream(nth), MALFORMED)),
   flood("requests that the client makes the server reset", (nth) => bytes(ask(stream(nth), "/hold", OPEN), windowUpdate(stream(nth), 0))),
   flood("requests whose windows overflow", (nth) => bytes(ask(stream(nth), "/hold", OPEN), windowUpdate(stream(nth), 0x7fff_ffff))),
-  flood("requests whose length is wrong", (nth) =>
-    bytes(headers(stream(nth), block(request({ ":method": "POST" }, ["content-length", "0"])), OPEN), data(stream(nth), "x")),
-  ),
+  flood("requests whose length is wrong", (nth) => bytes(headers(stream(nth), TOO_SHORT, OPEN), data(stream(nth), "x"))),
   flood("empty CONTINUATION", () => continuation(1, "", 0), [headers(1, BLOCK, FLAG.endStream)]),
   flood("CONTINUATION of one byte", () => continuation(1, [0x82], 0), [headers(1, "", FLAG.endStream)]),
   flood("large CONTINUATION", () => continuation(1, literal("x-a", "a".repeat(16_000)), 0), [headers(1, BLOCK, FLAG.endStream)], 500),

@@ -95,9 +95,15 @@ export function request(changes: Readonly<Record<string, string | null>> = {}, .
   return [...Object.entries(pseudo).flatMap(([name, value]) => (value === null ? [] : [[name, value] as const])), ...more];
 }
 
+/** By method and target: floods ask for the same by the ten thousand. */
+const blocks = new Map<string, Buffer>();
+
 /** A request without a body, unless `flags` say otherwise. */
 export function ask(stream: number, target = "/", flags?: number): Buffer {
-  return headers(stream, block(request({ ":path": target, ":method": flags === undefined ? "GET" : "POST" })), flags);
+  const method = flags === undefined ? "GET" : "POST";
+  const key = `${method} ${target}`;
+  if (!blocks.has(key)) blocks.set(key, block(request({ ":path": target, ":method": method })));
+  return headers(stream, blocks.get(key)!, flags);
 }
 
 /** The server that is judged. */
