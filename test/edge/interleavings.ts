@@ -150,7 +150,7 @@ class Course {
 
   /** Another thread is quicker: somebody comes, or ends, in a worker that does nothing else just now; or a machine takes leave. */
   #between(busy: VirtualWorker | null): void {
-    if (this.#isBetween || this.#isEnding || this.#random() >= 0.2) return;
+    if (this.#isBetween || this.#isEnding || this.#random() >= (busy === null ? 0.5 : 0.2)) return;
     this.#isBetween = true;
     const worker = this.#oneOf(this.#fleet.workers.filter((one) => one !== busy))!;
     const luck = this.#random();
