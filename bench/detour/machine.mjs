@@ -1,18 +1,17 @@
-// The program of both machines in bench/warm-detour.ts; answers with its region and when it began to listen. The near one listens after a while.
+// The program of both machines in bench/warm-detour.ts; answers with its region and when it began to listen, by as little work as can be.
 // The far one is a relay, with its server in a process of its own behind it: each chunk takes half of the round trip either way, and
 // the first of a connection a round trip longer where the handshake is to take its time too, which a relay cannot hold back.
 
 import { spawn } from "node:child_process";
-import { createServer as createHttpServer } from "node:http";
 import { connect, createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 
-const { PORT, FLY_REGION: region, FAR_REGION, RTT_MS, HANDSHAKE_MS, BOOT_MS, BEHIND } = process.env;
+const { PORT, FLY_REGION: region, FAR_REGION, RTT_MS, HANDSHAKE_MS, BEHIND } = process.env;
 const BACKLOG = 1024;
 const SPARE = 300;
 
 if (BEHIND !== undefined) serve(0, (port) => console.log(port));
-else if (region !== FAR_REGION) setTimeout(serve, Number(BOOT_MS), Number(PORT));
+else if (region !== FAR_REGION) serve(Number(PORT));
 else {
   const options = { env: { ...process.env, BEHIND: "relay" }, stdio: ["ignore", "pipe", "inherit"] };
   const server = spawn(process.execPath, [fileURLToPath(import.meta.url)], options);
@@ -20,12 +19,16 @@ else {
 }
 process.on("SIGINT", () => process.exit(0));
 
+/** Every request here is a head alone that comes in one piece. */
 function serve(port, onListening = () => {}) {
-  let listeningMs = 0;
-  const server = createHttpServer((request, response) => response.end(`${region} ${listeningMs}`));
-  server.keepAliveTimeout = 60_000;
+  let answer = "";
+  const server = createServer({ noDelay: true }, (socket) => {
+    socket.on("data", () => socket.write(answer));
+    socket.on("error", () => {});
+  });
   server.listen({ port, host: "127.0.0.1", backlog: BACKLOG }, () => {
-    listeningMs = performance.timeOrigin + performance.now();
+    const body = `${region} ${performance.timeOrigin + performance.now()}`;
+    answer = `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
     onListening(server.address().port);
   });
 }

@@ -56,7 +56,11 @@ describe("an app in ams, nrt and ord, asked in nrt", () => {
   });
 
   test("wakes nrt, the nearest, when all are asleep, and uses a machine that runs further off while nrt wakes again", async () => {
-    await using node = await startTestNode({ region: "nrt", apps: { hello: processApp("hello", { regions: ALL }) } });
+    // Longer than the way to the next region, which is what a nearer one is waited for otherwise.
+    await using node = await startTestNode({
+      region: "nrt",
+      apps: { hello: processApp("hello", { regions: ALL, env: { BOOT_MS: "300" } }) },
+    });
     const { region, machine } = await identify(node.httpPort, "hello");
     assert.equal(region, "nrt");
 
