@@ -1,6 +1,7 @@
 // What holds in whatever order things come, over the workers, the gate, the waker and the host as they are: a claim is always released, no machine
 // has more than its hard limit, the queue keeps its bounds, nobody is lost, and no machine falls asleep under anybody. A course that fails names its
 // seed, and is had again with SEED=… RUNS=1 node --test test/edge/interleavings.test.ts
+// @own-process: it takes the clock from everybody.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

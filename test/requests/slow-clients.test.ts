@@ -1,4 +1,5 @@
 // Back-pressure: who reads slowly slows down who writes, the node keeps little in between, and nothing is lost at the end.
+// @own-process: the memory that it measures is to be its own.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,4 +1,5 @@
 // WebSockets and other upgraded connections: a tunnel that only a matching 101 opens, with back-pressure and both ways of closing.
+// @own-process: the memory that it measures is to be its own.
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";

@@ -1,4 +1,5 @@
 // Output of processes: complete, in order, bounded, and harmless to the node however much there is.
+// @own-process: the memory that it measures is to be its own.
 
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";
