@@ -8,8 +8,7 @@ import { pathToFileURL } from "node:url";
 export interface LaneOrder {
   /** Absolute path. */
   readonly file: string;
-  /** Of each test, and of the file with whatever it leaves open, in milliseconds. */
-  readonly testMs: number;
+  /** With whatever it leaves open, in milliseconds. */
   readonly fileMs: number;
 }
 
@@ -28,12 +27,12 @@ export type LaneReport =
 
 process.on("message", (order: LaneOrder) => void runFile(order));
 
-async function runFile({ file, testMs, fileMs }: LaneOrder): Promise<void> {
+async function runFile({ file, fileMs }: LaneOrder): Promise<void> {
   process.channel!.unref();
   const onStuck = (): void => report({ kind: "stuck", open: process.getActiveResourcesInfo().join(", ") });
   const timer = setTimeout(onStuck, fileMs).unref();
   let isGood = true;
-  for await (const event of run({ files: [file], isolation: "none", timeout: testMs })) {
+  for await (const event of run({ files: [file], isolation: "none" })) {
     report({ kind: "event", event });
     if (event.type === "test:summary") isGood = event.data.success || event.data.counts.failed + event.data.counts.cancelled > 0;
   }

@@ -20,7 +20,7 @@ const GRACE_MS = 10_000;
 /** A process that has come to need more makes way for a new one. */
 const MOST_RSS_BYTES = 600 * 1024 * 1024;
 /** Room for what loading a program leaves behind: to collect it takes longer than most files do. */
-const EXEC_ARGV = ["--min-semi-space-size=16", "--max-semi-space-size=32"];
+const EXEC_ARGV = [`--test-timeout=${TEST_MS}`, "--min-semi-space-size=16", "--max-semi-space-size=32"];
 const LANE = fileURLToPath(new URL("lane.ts", import.meta.url));
 /** What the runner in a lane says of each file, and this one of all. */
 const COUNTS = ["tests", "suites", "pass", "fail", "cancelled", "skipped", "todo"] as const;
@@ -83,7 +83,7 @@ async function runFile(lane: ChildProcess, file: string): Promise<boolean> {
     else settle(report.rssBytes < MOST_RSS_BYTES);
   };
   lane.on("message", onMessage).once("exit", onExit);
-  lane.send({ file, testMs: TEST_MS, fileMs: FILE_MS } satisfies LaneOrder);
+  lane.send({ file, fileMs: FILE_MS } satisfies LaneOrder);
   const isGood = await promise;
   heard.forEach(onEvent);
   clearTimeout(timer);
