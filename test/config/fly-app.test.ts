@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 
 import { leastAggressiveAutoStop, PLAIN_RULES } from "../../src/core/app.ts";
-import type { App, Service } from "../../src/core/app.ts";
+import type { App, Service, ServicePort } from "../../src/core/app.ts";
 import { linesOf, loadApp, loadFiles } from "./files.ts";
 
 const HEAD = 'app = "hello"\n[processes]\napp = "node server.js"\n';
@@ -61,19 +61,7 @@ test("http_service is one TCP service with port 80, which alone forces HTTPS, an
       autoStart: true,
       minMachinesRunning: 0,
       concurrency: { type: "connections", softLimit: 20, hardLimit: null },
-      ports: [
-        { start: 80, end: 80, handlers: ["http"], forceHttps: true, http: null, h2Backend: false, sessions: null, rules: PLAIN_RULES },
-        {
-          start: 443,
-          end: 443,
-          handlers: ["http", "tls"],
-          forceHttps: false,
-          http: null,
-          h2Backend: false,
-          sessions: null,
-          rules: PLAIN_RULES,
-        },
-      ],
+      ports: [{ ...portOf(80, ["http"]), forceHttps: true }, portOf(443, ["http", "tls"])],
       checks: [
         {
           type: "http",
@@ -135,18 +123,7 @@ test("http_service comes before services, keys tell services on one port apart, 
   assert.equal(tcp!.gracePeriodMs, 0);
   assert.ok(http?.type === "http");
   assert.deepEqual([http.method, http.headers], ["HEAD", { "X-Probe": "1" }]);
-  assert.deepEqual(app.services[1]!.ports, [
-    {
-      start: 8081,
-      end: 8081,
-      handlers: ["http", "tls"],
-      forceHttps: false,
-      http: null,
-      h2Backend: false,
-      sessions: null,
-      rules: PLAIN_RULES,
-    },
-  ]);
+  assert.deepEqual(app.services[1]!.ports, [portOf(8081, ["http", "tls"])]);
 });
 
 test("durations of checks are kept within one second and one minute, with a warning each", (t) => {
@@ -338,4 +315,9 @@ function named(app: App): string[] {
 
 function idOf(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 14);
+}
+
+/** A port of which nothing more is said. */
+function portOf(port: number, handlers: ServicePort["handlers"]): ServicePort {
+  return { start: port, end: port, handlers, forceHttps: false, http: null, h2Backend: false, sessions: null, rules: PLAIN_RULES };
 }
